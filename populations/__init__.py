@@ -1,0 +1,14 @@
+"""Who lives: kernels, what became of them, and where they come from.
+
+- `populations.kernel`: `Candidate`, a proposed kernel, and `Kernel`, a judged one.
+- `populations.outcome`: `Outcome` and `Evaluation`, what judging produced.
+- `populations.parameters`: launch parameters marked in a source by `# tune:` or `// tune:`.
+- `populations.source`: where C++ lives inside a candidate.
+- `populations.fitness`, `populations.selection`, `populations.archive`: DEAP's fitness, who becomes
+  a parent, who stays in the population, and who is champion.
+- `populations.lineage`: the ancestry as a networkx graph.
+- `populations.store`: `run.db`, where everything is kept the moment it is known.
+- `populations.errors`: the tree of exceptions.
+
+Imports nothing else of this project.
+"""

@@ -1,0 +1,203 @@
+"""Records to rows of `run.db` and back, every field of each.
+
+Rows are read by position, in the order of the tables' columns (`populations.schema`).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from array import array
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from populations.kernel import Candidate
+from populations.outcome import Evaluation, Outcome, Speedup, Timing
+
+if TYPE_CHECKING:
+    from populations.parameters import Value
+
+Row = Sequence[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One tuning trial: a judged point of a skeleton.
+
+    Attributes:
+        number: The candidate's number.
+        skeleton: What `populations.parameters.skeleton` gives for its source.
+        params: The launch parameters' values.
+        value: Natural logarithm of the speedup; None for a kernel that failed.
+        state: "complete" or "fail".
+    """
+
+    number: int
+    skeleton: str
+    params: Mapping[str, Value]
+    value: float | None
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something worth keeping that is neither a candidate nor an evaluation.
+
+    Attributes:
+        kind: What happened, in one word.
+        data: JSON-able facts.
+        stored_unix_s: When it was stored, seconds since 1970.
+    """
+
+    kind: str
+    data: Mapping[str, Any]
+    stored_unix_s: float
+
+
+def of_candidate(candidate: Candidate) -> dict[str, Any]:
+    """A row of `candidates`."""
+    return {
+        "number": candidate.number,
+        "digest": candidate.digest,
+        "language": candidate.language,
+        "operator": candidate.operator,
+        "parents": json.dumps(candidate.parents),
+        "note": _text(candidate.note),
+        "source": candidate.source,
+    }
+
+
+def to_candidate(row: Row) -> Candidate:
+    """The candidate of a row of `candidates`."""
+    number, _digest, language, operator, parents, note, source = row
+    return Candidate(
+        number=number,
+        source=source,
+        language=language,
+        operator=operator,
+        parents=tuple(json.loads(parents)),
+        note=note,
+    )
+
+
+def of_evaluation(number: int, evaluation: Evaluation, *, stored_unix_s: float) -> dict[str, Any]:
+    """A row of `evaluations`."""
+    speedup = evaluation.speedup
+    return {
+        "number": number,
+        "outcome": evaluation.outcome.value,
+        "checks_passed": evaluation.checks_passed,
+        "checks_total": evaluation.checks_total,
+        "diagnostics": _text(evaluation.diagnostics),
+        "speedup": speedup.value if speedup else None,
+        "speedup_low": speedup.low if speedup else None,
+        "speedup_high": speedup.high if speedup else None,
+        "build_s": evaluation.build_s,
+        "run_s": evaluation.run_s,
+        "device_s": evaluation.device_s,
+        "details": json.dumps(dict(evaluation.details)),
+        "stored_unix_s": stored_unix_s,
+    }
+
+
+def of_timings(number: int, timings: Sequence[Timing]) -> list[dict[str, Any]]:
+    """The rows of `timings` that belong to one evaluation."""
+    return [
+        {
+            "number": number,
+            "position": position,
+            "workload": timing.workload,
+            "baseline": timing.baseline,
+            "candidate_ms": timing.candidate_ms,
+            "baseline_ms": timing.baseline_ms,
+            "speedup": timing.speedup.value,
+            "speedup_low": timing.speedup.low,
+            "speedup_high": timing.speedup.high,
+            "log_ratios": _packed(timing.log_ratios),
+        }
+        for position, timing in enumerate(timings)
+    ]
+
+
+def to_evaluation(row: Row, timing_rows: Sequence[Row]) -> Evaluation:
+    """The evaluation of a row of `evaluations` and its rows of `timings`, in order."""
+    (_, outcome, passed, total, diagnostics, value, low, high, build, run, device, details, _) = row
+    return Evaluation(
+        outcome=Outcome(outcome),
+        checks_passed=passed,
+        checks_total=total,
+        diagnostics=diagnostics,
+        timings=tuple(_to_timing(timing_row) for timing_row in timing_rows),
+        speedup=None if value is None else Speedup(value=value, low=low, high=high),
+        build_s=build,
+        run_s=run,
+        device_s=device,
+        details=json.loads(details),
+    )
+
+
+def of_meta(key: str, value: object) -> dict[str, str]:
+    """A row of `meta`."""
+    return {"key": key, "value": json.dumps(value)}
+
+
+def of_event(kind: str, data: Mapping[str, Any], *, stored_unix_s: float) -> dict[str, Any]:
+    """A row of `events`, less its id."""
+    return {"kind": kind, "data": json.dumps(dict(data)), "stored_unix_s": stored_unix_s}
+
+
+def to_event(row: Row) -> Event:
+    """The event of a row of `events`."""
+    _, stored_unix_s, kind, data = row
+    return Event(kind=kind, data=json.loads(data), stored_unix_s=stored_unix_s)
+
+
+def of_trial(trial: Trial) -> dict[str, Any]:
+    """A row of `trials`."""
+    return {
+        "number": trial.number,
+        "skeleton": trial.skeleton,
+        "params": json.dumps(dict(trial.params)),
+        "value": trial.value,
+        "state": trial.state,
+    }
+
+
+def to_trial(row: Row) -> Trial:
+    """The trial of a row of `trials`."""
+    number, digest, params, value, state = row
+    return Trial(
+        number=number, skeleton=digest, params=json.loads(params), value=value, state=state
+    )
+
+
+def _to_timing(row: Row) -> Timing:
+    _, _, workload, baseline, candidate_ms, baseline_ms, value, low, high, log_ratios = row
+    return Timing(
+        workload=workload,
+        baseline=baseline,
+        candidate_ms=candidate_ms,
+        baseline_ms=baseline_ms,
+        speedup=Speedup(value=value, low=low, high=high),
+        log_ratios=_unpacked(log_ratios),
+    )
+
+
+def _packed(samples: Sequence[float]) -> bytes:
+    doubles = array("d", samples)
+    if sys.byteorder == "big":
+        doubles.byteswap()
+    return doubles.tobytes()
+
+
+def _unpacked(blob: bytes) -> tuple[float, ...]:
+    doubles = array("d", blob)
+    if sys.byteorder == "big":
+        doubles.byteswap()
+    return tuple(doubles)
+
+
+def _text(text: str) -> str:
+    """`text` as UTF-8 can hold it: a candidate's output may carry lone surrogates."""
+    return text.encode(errors="backslashreplace").decode()

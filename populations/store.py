@@ -1,0 +1,303 @@
+"""One run in one file: `run.db`, SQLite in WAL mode, through SQLAlchemy Core.
+
+Append-only: candidates, evaluations, tuning trials and events are written once and never changed.
+Every `add_...` has committed when it returns, so a run survives `kill -9` at any moment: what
+returned is in the file, what did not is absent as a whole. That holds for the process; the commits
+are not forced to the disk one by one (`synchronous = NORMAL`), so a power cut may take the last
+moments of a run, though it cannot damage the file. `synchronous = FULL` would close that gap for
+one disk flush per commit.
+
+One process writes a run, guarded by a lock on `run.db.lock` that the kernel drops with the process;
+any number read it meanwhile. A `Store` is used by one thread at a time.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Self
+
+from populations import rows
+from populations.errors import StoreError
+from populations.kernel import Candidate, Kernel
+from populations.lineage import Lineage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+    from types import TracebackType
+
+    from sqlalchemy import Connection, Executable
+
+    from populations.outcome import Evaluation
+    from populations.rows import Event, Trial
+
+FILE_NAME = "run.db"
+
+
+class Store:
+    """The file of one run. Made by `create` or `open`; a context manager that closes itself."""
+
+    def __init__(self, *, file: Path, connection: Connection, lock: int | None) -> None:
+        from populations import schema
+
+        self._schema = schema
+        self._file = file
+        self._connection = connection
+        self._lock = lock
+
+    @classmethod
+    def create(cls, path: Path, *, experiment: str, fingerprint: str) -> Self:
+        """Start a new run file and hold it for writing.
+
+        Args:
+            path: The run's directory, which exists, or the file itself (`.db`).
+            experiment: The resolved experiment as text, kept as meta "experiment".
+            fingerprint: What tells this experiment from others, kept as meta "fingerprint".
+
+        Raises StoreError when the file exists or cannot be written.
+        """
+        from populations import schema
+
+        file = _file(path)
+        lock = _acquire(file)
+        connection = None
+        try:
+            with _translated(file):
+                connection = schema.connect(str(file))
+                schema.make_writable(connection)
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                if connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar():
+                    raise StoreError(f"{file} holds a run already: resume it or name another place")
+                schema.metadata.create_all(connection)
+                first = {"experiment": experiment, "fingerprint": fingerprint}
+                connection.execute(schema.SET_META, [rows.of_meta(*item) for item in first.items()])
+                connection.exec_driver_sql(f"PRAGMA application_id = {schema.APPLICATION_ID}")
+                connection.exec_driver_sql(f"PRAGMA user_version = {schema.SCHEMA_VERSION}")
+                connection.commit()
+        except BaseException:
+            _release(connection, lock)
+            raise
+        return cls(file=file, connection=connection, lock=lock)
+
+    @classmethod
+    def open(cls, path: Path, *, fingerprint: str | None = None, read_only: bool = False) -> Self:
+        """Open an existing run file, for writing unless `read_only`.
+
+        Args:
+            path: The run's directory, or the file itself (`.db`).
+            fingerprint: The experiment about to be resumed; None accepts any.
+            read_only: Take no lock; reading goes on while another process writes.
+
+        Raises StoreError when there is no run, it was written by a newer schema, it belongs to
+        another experiment, or another process is writing it. Nothing is written before all that is
+        known.
+        """
+        from populations import schema
+
+        file = _file(path)
+        if not file.is_file():
+            raise StoreError(f"there is no run at {file}")
+        connection, lock = None, None
+        try:
+            with _translated(file):
+                connection = schema.connect(str(file))
+                _check(connection, file, fingerprint)
+                if not read_only:
+                    lock = _acquire(file)
+                    schema.make_writable(connection)
+        except BaseException:
+            _release(connection, lock)
+            raise
+        return cls(file=file, connection=connection, lock=lock)
+
+    def close(self) -> None:
+        """Close the file and let go of the lock. Callable twice."""
+        _release(self._connection, self._lock)
+        self._lock = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # Candidates and evaluations
+
+    def add_candidate(self, candidate: Candidate) -> None:
+        """Keep a proposal, before it is evaluated. Raises StoreError if its number is taken."""
+        self._write((self._schema.INSERT_CANDIDATE, rows.of_candidate(candidate)))
+
+    def add_evaluation(self, number: int, evaluation: Evaluation) -> None:
+        """Keep the evaluation of candidate `number`, before the search uses it.
+
+        Raises StoreError if the candidate is not stored or has an evaluation already.
+        """
+        row = rows.of_evaluation(number, evaluation, stored_unix_s=time.time())
+        timings = rows.of_timings(number, evaluation.timings)
+        self._write((self._schema.INSERT_EVALUATION, row), (self._schema.INSERT_TIMING, timings))
+
+    def candidates(self) -> list[Candidate]:
+        """Every proposal, by number, evaluated or not."""
+        return [rows.to_candidate(row) for row in self._read(self._schema.ALL_CANDIDATES)]
+
+    def evaluations(self) -> dict[int, Evaluation]:
+        """Every evaluation by candidate number, ascending."""
+        found = self._read(self._schema.ALL_EVALUATIONS)
+        timings: dict[int, list[rows.Row]] = {}
+        for row in self._read(self._schema.ALL_TIMINGS):
+            timings.setdefault(row[0], []).append(row)
+        return {row[0]: rows.to_evaluation(row, timings.get(row[0], ())) for row in found}
+
+    def evaluation(self, number: int) -> Evaluation | None:
+        """The evaluation of one candidate; None when it has none."""
+        found = self._read(self._schema.ONE_EVALUATION, {"number": number})
+        if not found:
+            return None
+        return rows.to_evaluation(
+            found[0], self._read(self._schema.ONE_TIMINGS, {"number": number})
+        )
+
+    def find(self, digest: str) -> Evaluation | None:
+        """The first evaluation of any candidate with this digest; None when there is none."""
+        found = self._read(self._schema.NUMBER_BY_DIGEST, {"digest": digest})
+        return self.evaluation(found[0][0]) if found else None
+
+    def kernels(self) -> list[Kernel]:
+        """Every evaluated candidate with its evaluation, by number."""
+        evaluations = self.evaluations()
+        return [
+            Kernel(candidate=candidate, evaluation=evaluations[candidate.number])
+            for candidate in self.candidates()
+            if candidate.number in evaluations
+        ]
+
+    def pending(self) -> list[Candidate]:
+        """Proposals without an evaluation, by number: what was under way when a run ended."""
+        evaluated = set(self.evaluations())
+        return [c for c in self.candidates() if c.number not in evaluated]
+
+    def lineage(self) -> Lineage:
+        """The lineage of everything evaluated so far, rebuilt."""
+        lineage = Lineage()
+        for kernel in self.kernels():
+            lineage.add(kernel)
+        return lineage
+
+    # Trials, events, facts
+
+    def add_trial(self, trial: Trial) -> None:
+        """Keep a tuning trial; its candidate is stored. Raises StoreError if it is kept already."""
+        self._write((self._schema.INSERT_TRIAL, rows.of_trial(trial)))
+
+    def trials(self) -> list[Trial]:
+        """Every tuning trial, by candidate number."""
+        return [rows.to_trial(row) for row in self._read(self._schema.ALL_TRIALS)]
+
+    def add_event(self, kind: str, data: Mapping[str, Any]) -> None:
+        """Keep an event with JSON-able `data`."""
+        self._write(
+            (self._schema.INSERT_EVENT, rows.of_event(kind, data, stored_unix_s=time.time()))
+        )
+
+    def events(self) -> list[Event]:
+        """Every event, in the order stored."""
+        return [rows.to_event(row) for row in self._read(self._schema.ALL_EVENTS)]
+
+    def set_meta(self, key: str, value: object) -> None:
+        """Set a JSON-able fact about the run; the one kind of entry that may change."""
+        self._write((self._schema.SET_META, rows.of_meta(key, value)))
+
+    def meta(self, key: str) -> Any:
+        """A fact about the run; None when it was never set."""
+        found = self._read(self._schema.ONE_META, {"key": key})
+        return json.loads(found[0][1]) if found else None
+
+    def _write(self, *statements: tuple[Executable, Any]) -> None:
+        """Execute in one transaction and commit it."""
+        with _translated(self._file):
+            try:
+                for statement, parameters in statements:
+                    if parameters:
+                        self._connection.execute(statement, parameters)
+                self._connection.commit()
+            except BaseException:
+                self._connection.rollback()
+                raise
+
+    def _read(self, statement: Executable, parameters: Any = None) -> list[rows.Row]:
+        with _translated(self._file):
+            return list(self._connection.execute(statement, parameters or {}))
+
+
+def _file(path: Path) -> Path:
+    return path if path.suffix == ".db" else path / FILE_NAME
+
+
+def _check(connection: Connection, file: Path, fingerprint: str | None) -> None:
+    """Raise StoreError unless this is a run that we can read, and the one that is meant."""
+    from populations import schema
+
+    application = connection.exec_driver_sql("PRAGMA application_id").scalar()
+    if application != schema.APPLICATION_ID:
+        raise StoreError(f"{file} is not a run of evo")
+    version = connection.exec_driver_sql("PRAGMA user_version").scalar()
+    if version != schema.SCHEMA_VERSION:
+        raise StoreError(
+            f"{file} has schema {version}, but this evo reads schema {schema.SCHEMA_VERSION}: "
+            f"use the evo that wrote it"
+        )
+    if fingerprint is None:
+        return
+    row = connection.execute(schema.ONE_META, {"key": "fingerprint"}).one()
+    stored = json.loads(row.value)
+    if stored != fingerprint:
+        raise StoreError(
+            f"{file} belongs to another experiment: it has fingerprint {stored}, "
+            f"but this experiment has {fingerprint}"
+        )
+
+
+def _acquire(file: Path) -> int:
+    """Lock a run for writing; returns the lock's file descriptor.
+
+    It is taken on a file of its own: locking `run.db` itself would disturb SQLite's locks.
+    """
+    try:
+        lock = os.open(f"{file}.lock", os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise StoreError(f"cannot write {file}.lock: {error.strerror}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock)
+        raise StoreError(f"another process is writing {file}") from error
+    return lock
+
+
+def _release(connection: Connection | None, lock: int | None) -> None:
+    if connection is not None:
+        connection.close()
+        connection.engine.dispose()
+    if lock is not None:
+        os.close(lock)
+
+
+@contextmanager
+def _translated(file: Path) -> Iterator[None]:
+    """Turn SQLAlchemy's errors into a StoreError of one line."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except SQLAlchemyError as error:
+        reason = getattr(error, "orig", None) or error
+        raise StoreError(f"{file}: {reason}".splitlines()[0]) from error

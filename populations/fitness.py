@@ -1,7 +1,7 @@
 """Kernels in the shape DEAP's tools expect: an individual with a fitness.
 
 Fitness is compared lexicographically: the share of correctness checks passed, then the natural
-logarithm of the speedup. Both are maximised.
+logarithm of the lower end of the speedup's interval. Both are maximised.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Fitness(base.Fitness):  # type: ignore[misc]  # DEAP has no type information
-    """(share of checks passed, log speedup), greater is better.
+    """(share of checks passed, log of the least speedup), greater is better.
 
     A kernel that was not timed has minus infinity for the second value.
     """

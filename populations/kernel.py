@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 
 from populations.outcome import Evaluation
@@ -65,10 +66,12 @@ class Kernel:
 
     @property
     def fitness(self) -> tuple[float, float]:
-        """(share of checks passed, log speedup), compared lexicographically.
+        """(share of checks passed, log of what the speedup is at least), compared lexicographically.
 
-        A kernel that was not timed has minus infinity for the second value, which orders it
-        behind every timed one; it is never stored or shown as a number.
+        The lower end of the interval stands for the speedup: of many noisy measurements the one
+        with the highest median is mostly lucky, and a parent is chosen many times over. A kernel
+        that was not timed has minus infinity, which orders it behind every timed one; it is never
+        stored or shown as a number.
         """
         speedup = self.evaluation.speedup
-        return self.evaluation.share_passed, speedup.log if speedup else float("-inf")
+        return self.evaluation.share_passed, math.log(speedup.low) if speedup else -math.inf

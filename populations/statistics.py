@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
     from deap.tools import Logbook
 
-    from populations.fitness import Fitness, Individual
+    from populations.fitness import Individual
     from populations.kernel import Kernel
+    from populations.outcome import Speedup
 
 COLUMNS = ("evaluations", "number", "best", "median", "share_passed")
 
@@ -30,7 +31,7 @@ class Progress:
 
         self._logbook = Logbook()
         self._logbook.header = COLUMNS
-        self._statistics = Statistics(_fitness)
+        self._statistics = Statistics(_speedup)
         self._statistics.register("median", _median_speedup)
         self._passed = 0
 
@@ -55,10 +56,10 @@ class Progress:
         )
 
 
-def _fitness(individual: Individual) -> Fitness:
-    return individual.fitness
+def _speedup(individual: Individual) -> Speedup | None:
+    return individual.kernel.evaluation.speedup
 
 
-def _median_speedup(fitnesses: Iterable[Fitness]) -> float | None:
-    logs = [log for _, log in (fitness.values for fitness in fitnesses) if math.isfinite(log)]
+def _median_speedup(speedups: Iterable[Speedup | None]) -> float | None:
+    logs = [speedup.log for speedup in speedups if speedup]
     return math.exp(median(logs)) if logs else None

@@ -61,7 +61,7 @@ def test_a_champion_must_win_with_its_lower_end():
     assert population.champion.number == 0
     population.insert(kernel(2, value=1.05, spread=0.01))
     assert population.champion.number == 2
-    assert population.members[0].number == 1
+    assert [member.number for member in population.members] == [2, 1, 0]
     assert [each.kernel.number for each in population.hall_of_fame] == [2, 0]
 
 

@@ -1,0 +1,77 @@
+"""A view of the file system of the child's own: everything read-only, other processes unseen.
+
+Landlock cannot refuse changes of mode, time or attributes; a read-only mount does, and it holds on
+kernels without Landlock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from fitness.sandbox import linux
+
+_MOUNT_SETATTR = 442
+_AT_FDCWD, _AT_RECURSIVE = -100, 0x8000
+_READ_ONLY = 1
+_BIND, _RECURSIVE, _PRIVATE = 1 << 12, 1 << 14, 1 << 18
+_NO_SETUID, _NO_DEVICES, _NO_EXECUTION = 1 << 1, 1 << 2, 1 << 3
+
+
+class _Attributes(ctypes.Structure):
+    _fields_ = (
+        ("set", ctypes.c_uint64),
+        ("clear", ctypes.c_uint64),
+        ("propagation", ctypes.c_uint64),
+        ("user_namespace", ctypes.c_uint64),
+    )
+
+
+def own_processes() -> None:
+    """Let /proc show this process's own process namespace, to it and to all it will start.
+
+    Without that, what a process finds under its own number in /proc belongs to another process or
+    does not exist; CUDA, for one, does not start then. Refused with OSError in containers that mask
+    parts of /proc, which a new one would show.
+    """
+    linux.unshare(linux.CLONE_NEWNS)
+    linux.mount("none", "/", "", _RECURSIVE | _PRIVATE)
+    _mount_processes()
+
+
+def restrict(write: Sequence[Path], *, processes: bool) -> None:
+    """Make every mount read-only but `write`. Needs rights over the user namespace.
+
+    Args:
+        write: Folders that stay writable.
+        processes: Whether this is the first process of a process namespace, for which /proc is
+            mounted anew.
+
+    Raises OSError.
+    """
+    linux.unshare(linux.CLONE_NEWNS)
+    linux.mount("none", "/", "", _RECURSIVE | _PRIVATE)
+    for folder in write:
+        linux.mount(str(folder), str(folder), "", _BIND | _RECURSIVE)
+    _set("/", _AT_RECURSIVE, _Attributes(set=_READ_ONLY))
+    for folder in write:
+        _set(str(folder), 0, _Attributes(clear=_READ_ONLY))
+    if processes:
+        _mount_processes()
+    else:
+        # A process names its threads in there.
+        with contextlib.suppress(OSError):
+            _set("/proc", 0, _Attributes(clear=_READ_ONLY))
+    os.chdir("/")
+
+
+def _mount_processes() -> None:
+    linux.mount("proc", "/proc", "proc", _NO_SETUID | _NO_DEVICES | _NO_EXECUTION)
+
+
+def _set(path: str, flags: int, attributes: _Attributes) -> None:
+    name, size = ctypes.c_char_p(path.encode()), ctypes.sizeof(attributes)
+    linux.syscall(_MOUNT_SETATTR, _AT_FDCWD, name, flags, ctypes.byref(attributes), size)

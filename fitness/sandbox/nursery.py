@@ -1,0 +1,340 @@
+"""The process that forks children, and their bookkeeping.
+
+One thread runs one loop over
+
+    control sockets   one to the launcher and one to each judge; a message asks for a child
+    status sockets    one per child, to its owner; a message or the owner's end asks for its death,
+                      and what happened to the child is told here
+    output pipes      one per child; emptied here, so that a child never waits for a reader
+    pidfds            one per child; readable at its end
+
+File descriptors are plain numbers here, not socket objects: a forked child has a copy of every
+object of this process, and must not close anything when it drops one.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import faulthandler
+import fcntl
+import gc
+import importlib
+import json
+import os
+import selectors
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fitness.sandbox import linux, pages, seccomp, startup
+from fitness.sandbox.confine import Layers
+from fitness.sandbox.limits import Limits
+from fitness.sandbox.output import Excerpt
+
+_MESSAGE_BYTES = 1 << 16
+_PIECE_BYTES = 1 << 18
+_OWN_OUTPUT_BYTES = 64 * 1024
+
+
+@dataclass(eq=False, slots=True)
+class _Child:
+    """One child's record, kept until its end is told."""
+
+    pid: int
+    handle: int
+    status: int
+    reader: int
+    control: int | None
+    owner: _Child | None
+    alone: bool
+    user: int | None
+    output_limit: int
+    output: Excerpt = field(init=False)
+    end: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        self.output = Excerpt(self.output_limit)
+
+
+class Nursery:
+    """Forks children and tells their owners how they end."""
+
+    def __init__(
+        self, *, control: int, layers: Layers, slots: Iterable[int], outer_proc: int
+    ) -> None:
+        """Prepare to serve.
+
+        Args:
+            control: Descriptor of the launcher's socket.
+            layers: What confines children.
+            slots: User numbers to give to children.
+            outer_proc: Descriptor of the launcher's /proc, whose numbers the launcher knows.
+        """
+        self._outer_proc = outer_proc
+        self._layers = layers
+        self._free_users = list(slots)
+        self._children: set[_Child] = set()
+        self._pages: list[tuple[int, int]] = []
+        self._selector = selectors.DefaultSelector()
+        self._own_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+        self._watch(control, lambda: self._request(control, None))
+        linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
+
+    def preload(self, modules: Iterable[str]) -> None:
+        """Import what children need. Nothing may compute here: see `zygote`."""
+        for name in modules:
+            importlib.import_module(name)
+        faulthandler.enable()
+        if self._layers.seccomp:
+            seccomp.program()
+        if hasattr(sys.stdout, "reconfigure"):
+            # What a child printed before it crashed shall not be lost in a buffer.
+            sys.stdout.reconfigure(line_buffering=True)
+        # The collector of a child would otherwise touch, and so copy, all pages of these modules.
+        gc.collect()
+        gc.freeze()
+        self._pages = pages.large_page_ranges()
+
+    def serve(self) -> None:
+        """Serve until the launcher closes its socket; then every child has ended."""
+        while True:
+            # Pages are gathered while there is nothing else to do, a few milliseconds at a time.
+            ready = self._selector.select(0 if self._pages else None)
+            if not ready:
+                pages.gather(*self._pages.pop())
+            for key, _ in ready:
+                # Handlers of one round may have ended what a later event of the round is about.
+                if key.fd in self._selector.get_map():
+                    key.data()
+
+    def _watch(self, descriptor: int, handler: Callable[[], None]) -> None:
+        self._selector.register(descriptor, selectors.EVENT_READ, handler)
+
+    def _drop(self, descriptor: int) -> None:
+        if descriptor in self._selector.get_map():
+            self._selector.unregister(descriptor)
+        os.close(descriptor)
+
+    def _request(self, control: int, owner: _Child | None) -> None:
+        message, descriptors = _receive(control)
+        if message and len(descriptors) == 2:
+            self._start(json.loads(message), descriptors[0], descriptors[1], owner)
+            return
+        for descriptor in descriptors:
+            os.close(descriptor)
+        if message:
+            return
+        if owner is None:
+            self._shut_down()
+        self._drop(control)
+        if owner is not None:
+            owner.control = None
+        self._kill_owned(owner)
+
+    def _start(
+        self, request: dict[str, Any], channel: int, status: int, owner: _Child | None
+    ) -> None:
+        limits = _limits(request["limits"])
+        reader, writer = os.pipe()
+        os.set_blocking(reader, False)
+        confined = limits is not None and self._layers.user == "slot"
+        user = self._free_users.pop(0) if confined and self._free_users else None
+        control: tuple[int, int] | None = None
+        if request["zygote"]:
+            ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            control = ends[0].detach(), ends[1].detach()
+        plan = startup.Plan(
+            entry=request["entry"],
+            limits=limits,
+            layers=self._layers,
+            user=user,
+            channel=channel,
+            status=status,
+            output=writer,
+            outer_proc=self._outer_proc,
+            control=control[1] if control else None,
+        )
+        try:
+            pid = self._fork(plan)
+        except OSError as error:
+            _send(status, json.dumps({"failed": f"fork: {error}"}).encode())
+            for descriptor in (reader, writer, channel, status, *(control or ())):
+                os.close(descriptor)
+            self._release(user)
+            return
+        for descriptor in (writer, channel, *(control[1:] if control else ())):
+            os.close(descriptor)
+        child = _Child(
+            pid=pid,
+            handle=os.pidfd_open(pid),
+            status=status,
+            reader=reader,
+            control=control[0] if control else None,
+            owner=owner,
+            alone=plan.alone,
+            user=user,
+            output_limit=_OWN_OUTPUT_BYTES if limits is None else limits.output_bytes,
+        )
+        self._children.add(child)
+        self._watch(child.handle, lambda: self._ended(child))
+        self._watch(status, lambda: self._told(child))
+        self._watch(reader, lambda: self._read(child))
+        if control:
+            self._watch(control[0], lambda: self._request(control[0], child))
+
+    def _fork(self, plan: startup.Plan) -> int:
+        if not plan.alone:
+            return os.fork() or startup.run(plan)
+        # The child is the first process of a namespace; this process's own next forks are not.
+        linux.unshare(linux.CLONE_NEWPID)
+        try:
+            return os.fork() or startup.run(plan)
+        finally:
+            linux.setns(self._own_namespace, linux.CLONE_NEWPID)
+
+    def _told(self, child: _Child) -> None:
+        # Whatever it is, the owner's message or the owner's end: it asks for the child's death.
+        if not _receive(child.status)[0]:
+            self._selector.unregister(child.status)
+        self._kill(child)
+
+    def _kill(self, child: _Child) -> None:
+        if child.end is None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(child.handle, signal.SIGKILL)
+                if not child.alone:
+                    os.killpg(child.pid, signal.SIGKILL)
+
+    def _kill_owned(self, owner: _Child | None) -> None:
+        for child in self._children:
+            if child.owner is owner:
+                self._kill(child)
+
+    def _read(self, child: _Child) -> None:
+        try:
+            data = os.read(child.reader, _PIECE_BYTES)
+        except BlockingIOError:
+            return
+        if child.output.add(data):
+            with contextlib.suppress(OSError):
+                # A child that writes much is read in larger pieces.
+                fcntl.fcntl(child.reader, fcntl.F_SETPIPE_SZ, _PIECE_BYTES)
+        if not data and child.reader in self._selector.get_map():
+            self._selector.unregister(child.reader)
+
+    def _ended(self, child: _Child) -> None:
+        _, status, usage = os.wait4(child.pid, 0)
+        if not child.alone:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            end_strays({other.pid for other in self._children})
+        code = os.waitstatus_to_exitcode(status)
+        child.end = {
+            "status": code if code >= 0 else 128 - code,
+            "signal": max(0, -code),
+            "cpu_s": usage.ru_utime + usage.ru_stime,
+            "max_rss_bytes": usage.ru_maxrss * 1024,
+        }
+        self._drop(child.handle)
+        if child.control is not None:
+            self._drop(child.control)
+        self._kill_owned(child)
+        self._finish(child)
+
+    def _finish(self, child: _Child) -> None:
+        if child.end is None or any(other.owner is child for other in self._children):
+            return
+        # All writers are gone: what is left in the pipe is all there will be.
+        before = -1
+        while before != (before := child.output.seen_bytes):
+            self._read(child)
+        self._children.remove(child)
+        self._release(child.user)
+        output = child.output.text()
+        if child.end["signal"] == signal.SIGSEGV and b"Fatal Python error: Abort" in output:
+            child.end |= {"signal": signal.SIGABRT, "status": 128 + signal.SIGABRT}
+        _send(child.status, json.dumps(child.end | {"output_bytes": len(output)}).encode())
+        if output:
+            _send(child.status, output)
+        self._drop(child.reader)
+        self._drop(child.status)
+        if child.owner is not None:
+            self._finish(child.owner)
+
+    def _release(self, user: int | None) -> None:
+        if user is not None:
+            self._free_users.append(user)
+
+    def _shut_down(self) -> None:
+        for child in self._children:
+            self._kill(child)
+        end_strays(set())
+        os._exit(0)
+
+
+def end_strays(known: set[int]) -> None:
+    """Kill and reap every child of this process that is not known, until there is none.
+
+    Without process namespaces, what a child left behind becomes a child of this process.
+    """
+    me = os.getpid()
+    if str(Path("/proc/self").readlink()) != str(me):
+        # /proc counts by an outer namespace: its numbers say nothing here. The end of this
+        # process's own namespace will end them.
+        return
+    while strays := [pid for pid in _children_of(me) if pid not in known]:
+        for pid in strays:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, 0)
+
+
+def _children_of(parent: int) -> list[int]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                # The command in brackets may hold anything; the parent is the second field behind.
+                fields = (entry / "stat").read_bytes().rpartition(b")")[2].split()
+                if int(fields[1]) == parent:
+                    found.append(int(entry.name))
+    return found
+
+
+def _limits(plain: dict[str, Any] | None) -> Limits | None:
+    if plain is None:
+        return None
+    paths = {name: tuple(Path(p) for p in plain[name]) for name in ("read", "write")}
+    return Limits(**{**plain, **paths})
+
+
+def _receive(descriptor: int) -> tuple[bytes, list[int]]:
+    """One message of a packet socket; empty at its end."""
+    end = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, fileno=descriptor)
+    try:
+        space = socket.CMSG_SPACE(4 * 4)
+        data, ancillary, _, _ = end.recvmsg(_MESSAGE_BYTES, space, socket.MSG_CMSG_CLOEXEC)
+    except OSError:
+        return b"", []
+    finally:
+        end.detach()
+    numbers = array.array("i")
+    for _, _, content in ancillary:
+        numbers.frombytes(content[: len(content) - len(content) % numbers.itemsize])
+    return data, list(numbers)
+
+
+def _send(descriptor: int, message: bytes) -> None:
+    """Send one message without waiting; an owner that is gone needs none."""
+    end = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, fileno=descriptor)
+    try:
+        with contextlib.suppress(OSError):
+            end.send(message, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+    finally:
+        end.detach()

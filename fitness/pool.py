@@ -1,0 +1,430 @@
+"""Judges at work on this machine: an `Evaluator` over one server process and its children.
+
+    search process ── zygote (torch imported, nothing run)
+                        ├── baselines           one process, ours
+                        ├── judges              ours; each asks the zygote for
+                        └── runner              one per candidate, confined, disposable
+
+The search process itself never imports torch. A judge that dies is replaced and its candidate is
+tried once more; what a candidate does wrong is an outcome and never reaches this module.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import random
+import secrets
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, InvalidStateError
+from contextlib import closing, suppress
+from dataclasses import replace
+from types import TracebackType
+from typing import Any
+
+from fitness import baselines
+from fitness.baselines import BaselineClient, BaselineTable
+from fitness.lease import DeviceLease, runtime_folder
+from fitness.report import FinalReport
+from fitness.sandbox.channel import Channel
+from fitness.sandbox.zygote import Child, Zygote
+from fitness.spec import EvaluationSpec
+from populations.errors import (
+    EvoError,
+    SeedError,
+    WorkerDied,
+    WorkerError,
+    WorkerTimeout,
+)
+from populations.kernel import Candidate
+from populations.outcome import Evaluation
+
+# What the server process imports before it forks, so that no child has to.
+PRELOAD = (
+    "torch",
+    "fitness.worker",
+    "fitness.baseline_server",
+    "fitness.runner",
+    "fitness.native",
+)
+START_LIMIT_S = 600.0
+# Waiting for the device is no fault of a judge, so that a judge may take long.
+_PATIENCE_S = 900.0
+_VERIFY_LIMIT_S = 3600.0
+# What killed a judge may have killed the baselines too, and that is known a moment later.
+_GONE_S = 1.0
+Progress = Callable[[str], None]
+
+
+def _silent(_: str) -> None:
+    pass
+
+
+class LocalPool:
+    """Judges candidates on this machine; implements `fitness.evaluator.Evaluator`.
+
+    `submit`, `evaluate_once`, `measure_baselines` and `verify` may be called from any thread; use
+    it as a context manager, or call `close`.
+    """
+
+    def __init__(self, spec: EvaluationSpec, *, secret: int | None = None) -> None:
+        """Start the server process; returns before it is ready.
+
+        Args:
+            spec: How to judge.
+            secret: Seed of everything drawn here; from the operating system when None, which is
+                what keeps inputs unknown to candidates. For tests.
+        """
+        self.spec = replace(
+            spec, problem=spec.problem.absolute(), cache_dir=spec.cache_dir.absolute()
+        )
+        self._rng = random.Random(secrets.randbits(64) if secret is None else secret)
+        self._model_seed = self._rng.getrandbits(31)
+        self.spec.cache_dir.mkdir(parents=True, exist_ok=True)
+        preload: tuple[str, ...] = PRELOAD
+        if spec.device == "cuda" or spec.interpret_triton:
+            preload = (*preload, "triton")
+        self._zygote = Zygote(preload=preload, environment=environment(self.spec))
+        self._lock = threading.Lock()
+        self._measuring = threading.Lock()
+        self._table: BaselineTable | None = None
+        self._shared = _SharedBaselines(self._zygote, self.spec, self._model_seed)
+        self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._workers: list[threading.Thread] = []
+        self._closed = False
+
+    def layers(self) -> Mapping[str, Any]:
+        """What confines candidates here: layer -> True, or why it is missing."""
+        return self._zygote.layers()
+
+    def measure_baselines(self, progress: Progress = _silent) -> BaselineTable:
+        """Compile and time every selected baseline on every selected workload, once per pool.
+
+        Takes seconds per compiled baseline, and a few more for a problem seen for the first time.
+
+        Args:
+            progress: Told one line before each step.
+
+        Raises:
+            ProblemError: The problem file is at fault, or no baseline works on a workload.
+            WorkerError: A process of ours failed.
+        """
+        with self._measuring:
+            if self._table is None:
+                with (
+                    _Baselines(self._zygote, self.spec, self._model_seed) as server,
+                    closing(server.client()) as client,
+                    closing(DeviceLease(self.spec.torch_device)) as lease,
+                ):
+                    self._table = baselines.measure(client, self.spec, lease, self._rng, progress)
+            return self._table
+
+    def adopt_baselines(self, times_ms: Mapping[str, Mapping[str, float]]) -> None:
+        """Take earlier measurements for the choice of the fastest baseline of each workload.
+
+        A resumed run need not measure again: candidates are paired with that baseline anew anyway.
+        """
+        with self._lock:
+            self._table = BaselineTable(times_ms, {})
+
+    def submit(self, candidate: Candidate) -> Future[Evaluation]:
+        """Queue one candidate; returns at once. Measures the baselines first if nobody did."""
+        future: Future[Evaluation] = Future()
+        if self._closed:
+            future.cancel()
+            return future
+        self._start_workers()
+        self._queue.put(_Job(candidate, future))
+        return future
+
+    def evaluate_once(self, candidate: Candidate) -> Evaluation:
+        """Judge one candidate and wait for it. Raises WorkerError when our machinery failed."""
+        return self.submit(candidate).result()
+
+    def check(self, seeds: tuple[Candidate, ...] = ()) -> tuple[Evaluation, ...]:
+        """Judge the first kernels of a search; all of them must pass.
+
+        Raises:
+            ProblemError: The problem file is at fault.
+            SeedError: A seed does not pass; says which stage, and where it differs.
+        """
+        self.measure_baselines()
+        evaluations = tuple(f.result() for f in [self.submit(s) for s in seeds])
+        for seed, evaluation in zip(seeds, evaluations, strict=True):
+            if not evaluation.passed:
+                text = " ".join(evaluation.diagnostics.split())
+                raise SeedError(
+                    f"{seed.note or f'seed {seed.number}'}: {evaluation.outcome}: {text}"
+                )
+        return evaluations
+
+    def verify(
+        self,
+        candidate: Candidate,
+        *,
+        seed: Candidate | None = None,
+        workloads: tuple[str, ...] = (),
+        pairs: int = 60,
+        seeds: int = 3,
+        timing_budget_s: float = 2.0,
+        progress: Progress = _silent,
+    ) -> FinalReport:
+        """Check a champion on fresh seeds and time it against every baseline, in one session.
+
+        Args:
+            candidate: The champion.
+            seed: The kernel it descends from, timed in the same rounds.
+            workloads: Which ones; empty: all of the problem's, not only those searched on.
+            pairs: Rounds per workload, at least.
+            seeds: Checks per workload.
+            timing_budget_s: Time per workload and pair of subjects.
+            progress: Told one line per step.
+
+        Raises:
+            ProblemError: A workload does not exist.
+            WorkerError: A process of ours failed.
+        """
+        spec = replace(
+            self.spec,
+            workloads=workloads,
+            pairs=pairs,
+            seeds=seeds,
+            timing_budget_s=timing_budget_s,
+            give_up_below=0.0,
+            run_limit_s=max(self.spec.run_limit_s, _PATIENCE_S),
+        )
+        with _Baselines(self._zygote, spec, self._model_seed) as server:
+            with closing(server.client()) as client:
+                names = tuple(client.contents()["baselines"])
+            with _Judge(self._zygote, spec, self._model_seed, self._rng, server) as judge:
+                content = (candidate, seed, names)
+                report: FinalReport = judge.ask("verify", content, _VERIFY_LIMIT_S, progress)
+                return report
+
+    def close(self) -> None:
+        """End every process and drop queued work; futures left are cancelled. Callable twice."""
+        self._closed = True
+        self._zygote.close()
+        for _ in self._workers:
+            self._queue.put(None)
+        for worker in self._workers:
+            worker.join()
+        self._workers.clear()
+        self._shared.close()
+        while not self._queue.empty():
+            if job := self._queue.get():
+                job.future.cancel()
+
+    def __enter__(self) -> LocalPool:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _start_workers(self) -> None:
+        with self._lock:
+            if self._workers:
+                return
+            for number in range(self.spec.workers):
+                rng = random.Random(self._rng.getrandbits(64))
+                worker = threading.Thread(
+                    target=self._work, args=(rng,), name=f"judge-{number}", daemon=True
+                )
+                worker.start()
+                self._workers.append(worker)
+
+    def _work(self, rng: random.Random) -> None:
+        """One judge's thread: hand it jobs, and replace it when it dies."""
+        judge: _Judge | None = None
+        while (job := self._queue.get()) is not None:
+            if self._closed or not job.future.set_running_or_notify_cancel():
+                job.future.cancel()
+                continue
+            for attempt in (1, 2):
+                try:
+                    table = self.measure_baselines()
+                    if judge is None:
+                        judge = _Judge(
+                            self._zygote, self.spec, self._model_seed, rng, self._shared.server()
+                        )
+                    content = (job.candidate, table)
+                    _finish(job.future, judge.ask("evaluate", content, self._limit_s()))
+                    break
+                except (WorkerDied, WorkerTimeout) as error:
+                    if judge is not None:
+                        judge.close()
+                        judge = None
+                    self._shared.renew()
+                    if attempt == 2 or self._closed:
+                        _fail(job.future, error)
+                        break
+                except EvoError as error:
+                    _fail(job.future, error)
+                    break
+                except Exception as error:  # noqa: BLE001 - a thread must not end in silence
+                    _fail(job.future, WorkerError(f"a judge's thread failed: {error!r}"))
+                    break
+        if judge is not None:
+            judge.close()
+
+    def _limit_s(self) -> float:
+        return self.spec.build_limit_s + 2 * self.spec.run_limit_s + _PATIENCE_S
+
+
+class _Job:
+    def __init__(self, candidate: Candidate, future: Future[Evaluation]) -> None:
+        self.candidate = candidate
+        self.future = future
+
+
+def _finish(future: Future[Evaluation], evaluation: Evaluation) -> None:
+    with suppress(InvalidStateError):
+        future.set_result(evaluation)
+
+
+def _fail(future: Future[Evaluation], error: EvoError) -> None:
+    with suppress(InvalidStateError):
+        future.set_exception(error)
+
+
+class _Served:
+    """A child of ours that is ended with `close`."""
+
+    def __init__(self, child: Child) -> None:
+        self.child = child
+
+    def close(self) -> None:
+        with suppress(WorkerError):
+            self.child.kill()
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class _Baselines(_Served):
+    """The baselines' process."""
+
+    def __init__(self, zygote: Zygote, spec: EvaluationSpec, model_seed: int) -> None:
+        argument = {"spec": spec, "model_seed": model_seed}
+        super().__init__(zygote.spawn("fitness.baseline_server:serve", argument, limits=None))
+
+        self._lock = threading.Lock()
+
+    def connect(self) -> Channel:
+        """A new channel to it."""
+        with self._lock:
+            return baselines.connect(self.child.channel)
+
+    def client(self) -> BaselineClient:
+        """A conversation with it."""
+        return BaselineClient(self.connect(), self.child.pid)
+
+
+class _SharedBaselines:
+    """The baselines' process of all workers; begun when first needed, replaced when it died."""
+
+    def __init__(self, zygote: Zygote, spec: EvaluationSpec, model_seed: int) -> None:
+        self._arguments = (zygote, spec, model_seed)
+        self._lock = threading.Lock()
+        self._server: _Baselines | None = None
+
+    def server(self) -> _Baselines:
+        with self._lock:
+            if self._server is None:
+                self._server = _Baselines(*self._arguments)
+            return self._server
+
+    def close(self) -> None:
+        with self._lock:
+            if self._server is not None:
+                self._server.close()
+            self._server = None
+
+    def renew(self) -> None:
+        """Forget the process if it is no longer there."""
+        with self._lock:
+            if self._server is None:
+                return
+            try:
+                self._server.child.wait(_GONE_S)
+            except WorkerTimeout:
+                return
+            except WorkerError:
+                pass
+            self._server.close()
+            self._server = None
+
+
+class _Judge(_Served):
+    """A judge's process, set up and ready."""
+
+    def __init__(
+        self,
+        zygote: Zygote,
+        spec: EvaluationSpec,
+        model_seed: int,
+        rng: random.Random,
+        server: _Baselines,
+    ) -> None:
+        argument = {
+            "spec": spec,
+            "model_seed": model_seed,
+            "secret": rng.getrandbits(64),
+            "baselines_pid": server.child.pid,
+            # Found here once: the environment of the other processes is another one.
+            "locks": str(runtime_folder()),
+        }
+        super().__init__(zygote.spawn("fitness.worker:serve", argument, limits=None, zygote=True))
+        try:
+            with closing(server.connect()) as conversation:
+                self.child.channel.send_fds([conversation.fileno()])
+            self._answer(START_LIMIT_S, _silent)
+        except BaseException:
+            self.close()
+            raise
+
+    def ask(self, kind: str, content: object, limit_s: float, progress: Progress = _silent) -> Any:
+        """Put one request and wait for what comes of it."""
+        self.child.channel.send_trusted((kind, content))
+        return self._answer(limit_s, progress)
+
+    def _answer(self, limit_s: float, progress: Progress) -> Any:
+        while True:
+            kind, content = self.child.channel.receive_trusted(limit_s)
+            if kind == "error":
+                raise content
+            if kind == "broken":
+                raise WorkerError(f"a judge failed:\n{content}")
+            if kind != "progress":
+                return content
+            progress(content)
+
+
+def environment(spec: EvaluationSpec) -> dict[str, str]:
+    """The environment of all processes of a pool, beside what the zygote sets itself."""
+    cache = spec.cache_dir
+    # Compiling in the process itself leaves no pool of processes behind; a GPU's many variants
+    # are worth a pool, which ends with the process.
+    compilers = 1 if spec.device == "cpu" else min(16, os.cpu_count() or 1)
+    found = {
+        "EVO_CACHE_DIR": str(cache),
+        "TORCHINDUCTOR_CACHE_DIR": str(cache / "inductor"),
+        "TRITON_CACHE_DIR": str(cache / "triton"),
+        "TORCHINDUCTOR_COMPILE_THREADS": str(compilers),
+        "OMP_NUM_THREADS": str(spec.threads),
+        # Idle threads spin for about 0.1 ms, so that the next call finds them awake, and not for
+        # the hundred times longer that is the default: they would run into the other side's batch.
+        "GOMP_SPINCOUNT": "3000",
+    }
+    if spec.interpret_triton and spec.device == "cpu":
+        found["TRITON_INTERPRET"] = "1"
+    return found

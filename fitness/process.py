@@ -1,0 +1,291 @@
+"""The judge's end of a candidate's process: ask, wait with a limit, and say how it ended."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from fitness import timing
+from fitness.bench import settings_of
+from fitness.cases import Case, Constants
+from fitness.exchange import OutputRegion
+from fitness.pace import Late, Pacemaker, Silence
+from fitness.sandbox.limits import Limits
+from fitness.sandbox.zygote import Child, Exit, Spawner
+from fitness.spec import EvaluationSpec
+from populations.errors import WorkerDied, WorkerTimeout
+from populations.kernel import Candidate
+from populations.outcome import Outcome
+
+OUTPUT_SHOWN = 2000
+_SIGNALS = {
+    signal.SIGSEGV: "segmentation fault",
+    signal.SIGBUS: "bus error",
+    signal.SIGILL: "illegal instruction",
+    signal.SIGFPE: "arithmetic fault, a division by zero for one",
+    signal.SIGABRT: "abort",
+    signal.SIGKILL: "killed, out of memory for one",
+    signal.SIGXCPU: "CPU time limit",
+    signal.SIGXFSZ: "file size limit",
+    signal.SIGSYS: "a forbidden system call",
+}
+
+
+class Fault(Exception):
+    """The candidate is at fault; says with what outcome and text."""
+
+    def __init__(
+        self, outcome: Outcome, text: str, details: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(text)
+        self.outcome = outcome
+        self.text = text
+        self.details = dict(details or {})
+
+
+class CandidateProcess:
+    """One candidate's confined process, from its start to its end.
+
+    Everything it is asked must be answered within `run_limit_s` in total; the time between
+    questions does not count. Every method raises `Fault` when the candidate fails.
+    """
+
+    def __init__(
+        self,
+        candidate: Candidate,
+        spec: EvaluationSpec,
+        spawner: Spawner,
+        *,
+        seed: int,
+        folder: Path,
+        read: tuple[Path, ...] = (),
+    ) -> None:
+        """Start it.
+
+        Args:
+            candidate: Its source is run.
+            spec: The limits and settings.
+            spawner: Starts processes.
+            seed: For torch's generator at construction.
+            folder: A private folder is made in here and removed at the end.
+            read: What the process may read; empty for all that its user may.
+        """
+        self._left_s = spec.run_limit_s
+        self._limit_s = spec.run_limit_s
+        self._exit: Exit | None = None
+        self._folder = Path(tempfile.mkdtemp(dir=folder))
+        argument = {
+            "settings": settings_of(spec),
+            "folder": str(self._folder),
+            "source": candidate.source,
+            "seed": seed,
+        }
+        folders = [self._folder]
+        if spec.device == "cuda":
+            folders.append(self._folder / "triton_cache_dir")
+            _link_launchers(spec.cache_dir / "triton", folders[-1])
+        limits = Limits(
+            memory_bytes=spec.memory_bytes,
+            processes=spec.processes,
+            cpu_s=spec.run_limit_s * (spec.threads + 1) + 10,
+            read=(*read, self._folder) if read else (),
+            write=tuple(folders),
+            devices=spec.device == "cuda",
+            output_bytes=spec.output_bytes,
+        )
+        self._child: Child = spawner.spawn("fitness.runner:run", argument, limits=limits)
+
+    def construct(self, constants: Constants, dtype: str) -> dict[str, Any]:
+        """Build the candidate's model for a dtype."""
+        return self._ask(
+            "while it was constructed",
+            {
+                "do": "construct",
+                "tree": constants.tree,
+                "specs": [s.to_json() for s in constants.specs],
+                "names": constants.names,
+                "dtype": dtype,
+            },
+            [constants.descriptor],
+        )
+
+    def call(self, case: Case, outputs: OutputRegion, *, keep: bool) -> dict[str, Any]:
+        """Call it on a case's inputs.
+
+        Args:
+            case: The inputs, and what outputs are expected.
+            outputs: Where it writes its outputs, if they have the expected shapes.
+            keep: Whether the inputs will be used for timing.
+        """
+        return self._ask(
+            f"on workload {case.workload!r}",
+            {
+                "do": "case",
+                "workload": case.workload,
+                "tree": case.tree,
+                "specs": [s.to_json() for s in case.specs],
+                "dtype": case.dtype,
+                "outputs": [s.to_json() for s in case.output_specs],
+                "keep": keep,
+            },
+            [case.descriptor, outputs.descriptor],
+        )
+
+    @contextmanager
+    def subject(self, workload: str, name: str = "candidate") -> Iterator[timing.Subject]:
+        """The candidate on a workload, for timing, under a name; it is asked nothing else then."""
+        when = f"while workload {workload!r} was timed"
+        pacemaker = Pacemaker()
+        nonce = self._send({"do": "pace", "workload": workload}, [pacemaker.theirs.fileno()], when)
+        pacemaker.handed_over()
+        try:
+            yield _Subject(self, pacemaker, nonce, name, when)
+        finally:
+            pacemaker.close()
+        self._receive(nonce, when)
+
+    def batch(
+        self, pacemaker: Pacemaker, nonce: str, calls: int, settle_ms: float, when: str
+    ) -> list[float]:
+        """One batch of `subject`; milliseconds per call."""
+        start = time.monotonic()
+        try:
+            times = pacemaker.batch(0, calls, settle_ms, self._left_s)
+        except Late as error:
+            raise self._late(when) from error
+        except Silence as error:
+            pacemaker.close()
+            # It raised, died or makes answers up; the channel tells which.
+            self._receive(nonce, when)
+            text = f"the process gave an answer of its own making {when}"
+            raise Fault(Outcome.CHEATED, text) from error
+        self._left_s -= time.monotonic() - start
+        return times
+
+    def waited_ms(self) -> float:
+        """How long its threads have waited for a processor."""
+        return timing.waited_ms(self._child.pid)
+
+    def __enter__(self) -> CandidateProcess:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def end(self) -> Exit:
+        """Kill it and remove its folder. Callable twice."""
+        if self._exit is None:
+            self._exit = self._child.kill()
+            # It may have left anything here; whatever cannot be removed is of no harm.
+            shutil.rmtree(self._folder, ignore_errors=True)
+        return self._exit
+
+    def _ask(self, when: str, question: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
+        return self._receive(self._send(question, descriptors, when), when)
+
+    def _send(self, question: dict[str, Any], descriptors: list[int], when: str) -> str:
+        nonce = secrets.token_hex(8)
+        try:
+            self._child.channel.send({**question, "nonce": nonce})
+            self._child.channel.send_fds(descriptors)
+        except WorkerTimeout as error:
+            raise self._late(when) from error
+        except WorkerDied as error:
+            raise Fault(Outcome.RUNTIME_ERROR, self._ending(when)) from error
+        return nonce
+
+    def _receive(self, nonce: str, when: str) -> dict[str, Any]:
+        start = time.monotonic()
+        try:
+            answer = self._child.channel.receive(max(self._left_s, 0.0))
+        except WorkerTimeout as error:
+            raise self._late(when) from error
+        except WorkerDied as error:
+            raise Fault(Outcome.RUNTIME_ERROR, self._ending(when)) from error
+        self._left_s -= time.monotonic() - start
+        if not isinstance(answer, dict) or answer.get("nonce") != nonce:
+            raise Fault(Outcome.CHEATED, f"the process gave an answer of its own making {when}")
+        if "error" in answer:
+            raise self._raised(when, answer["error"])
+        return answer
+
+    def _late(self, when: str) -> Fault:
+        text = f"no answer within {self._limit_s:g} s {when}{self._printed()}"
+        return Fault(Outcome.TIMEOUT, text)
+
+    def _ending(self, when: str) -> str:
+        try:
+            # The exit is known an instant after the channel closed.
+            ending = self._child.wait(1.0)
+        except WorkerTimeout:
+            ending = self._child.kill()
+        if ending.signal:
+            name = signal.Signals(ending.signal)
+            how = f"was killed by {name.name} ({_SIGNALS.get(name, 'a signal')})"
+        else:
+            how = f"ended by itself with status {ending.status}"
+        return f"the process {how} {when}{self._printed()}"
+
+    def _raised(self, when: str, error: Any) -> Fault:
+        if not isinstance(error, dict):
+            return Fault(Outcome.CHEATED, f"the process gave an answer of its own making {when}")
+        lines = error.get("lines")
+        shown = [f"{error.get('type')}: {error.get('text')}"]
+        shown += [f"  {line}" for line in lines] if isinstance(lines, list) else []
+        text = f"raised {when}: " + "\n".join(shown)
+        return Fault(Outcome.RUNTIME_ERROR, text + self._printed())
+
+    def _printed(self) -> str:
+        self.end()
+        text = self._child.output().strip()
+        if not text:
+            return ""
+        if len(text) > OUTPUT_SHOWN:
+            text = "[...]" + text[-OUTPUT_SHOWN:]
+        return f"\nits output:\n{text}"
+
+
+class _Subject:
+    def __init__(
+        self, process: CandidateProcess, pacemaker: Pacemaker, nonce: str, name: str, when: str
+    ) -> None:
+        self._process = process
+        self._conversation = (pacemaker, nonce)
+        self._name = name
+        self._when = when
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    def batch(self, calls: int, settle_ms: float) -> list[float]:
+        return self._process.batch(*self._conversation, calls, settle_ms, self._when)
+
+    def waited_ms(self) -> float:
+        return self._process.waited_ms()
+
+
+def _link_launchers(cache: Path, folder: Path) -> None:
+    """Show a candidate the parts of Triton's cache that are the same for every kernel.
+
+    They were compiled by our own processes, and only reading them is allowed. Without them every
+    candidate would wait for a C compiler.
+    """
+    folder.mkdir()
+    for pattern in ("*/cuda_utils*.so", "*/__triton_launcher*.so"):
+        for library in cache.glob(pattern):
+            with suppress(FileExistsError):
+                (folder / library.parent.name).symlink_to(library.parent)
+
+
+def work_folder() -> Path:
+    """A new private folder for one judge's candidates; the caller removes it."""
+    return Path(tempfile.mkdtemp(prefix=f"evo-{os.getpid()}-"))

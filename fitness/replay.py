@@ -1,0 +1,40 @@
+"""An evaluator that answers from what was measured before: the same run again, without a device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+
+from populations.errors import WorkerError
+from populations.kernel import Candidate
+from populations.outcome import Evaluation
+
+
+class Recorded:
+    """Implements `fitness.evaluator.Evaluator` from recorded evaluations.
+
+    Same candidates, same evaluations: a search with the same seed then grows the same lineage.
+    """
+
+    def __init__(self, lookup: Callable[[str], Evaluation | None]) -> None:
+        """Answer by `lookup`: a candidate's digest -> its evaluation, None when there is none."""
+        self._lookup = lookup
+        self._closed = False
+
+    def submit(self, candidate: Candidate) -> Future[Evaluation]:
+        """Answer at once; the future raises WorkerError for a candidate that is not recorded."""
+        future: Future[Evaluation] = Future()
+        if self._closed:
+            future.cancel()
+            return future
+        evaluation = self._lookup(candidate.digest)
+        if evaluation is None:
+            message = f"candidate {candidate.number} ({candidate.digest}) was never evaluated"
+            future.set_exception(WorkerError(message))
+        else:
+            future.set_result(evaluation)
+        return future
+
+    def close(self) -> None:
+        """Refuse further candidates; their futures are cancelled."""
+        self._closed = True

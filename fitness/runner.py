@@ -1,0 +1,243 @@
+"""What runs inside a candidate's process: load it, call it on the judge's inputs, time it.
+
+The process is confined, disposable and not believed: its answers are data that the judge checks,
+its outputs are compared in another process, and its clock is checked against the judge's. Questions
+come as JSON with a nonce that the answer must repeat.
+
+    construct   build `ModelNew` and give it the reference's state; descriptor: the constants
+    case        call it on one case's inputs, write the outputs; descriptors: inputs, outputs
+    pace        time batches of calls on inputs kept from a case, as asked over a socket of its own
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import gc
+import linecache
+import mmap
+import os
+import random
+import sys
+import traceback
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from fitness.bench import Stopwatch, prepare, synchronise
+from fitness.exchange import (
+    TensorSpec,
+    flatten,
+    fresh,
+    private_mapping,
+    spec_of,
+    total_bytes,
+    unflatten,
+    views,
+)
+from fitness.pace import follow
+from populations.errors import WorkerError
+
+MODULE = "candidate"
+_TEXT_LIMIT = 4000
+# Poison is put into memory of at most this size: for more, fresh pages are zero anyway.
+_POISON_LIMIT_BYTES = 1 << 30
+
+
+def run(channel: Any, argument: dict[str, Any]) -> None:
+    """Serve one candidate until the channel ends.
+
+    Args:
+        channel: To the judge.
+        argument: `settings` (of `fitness.bench.prepare`), `folder` (private and writable),
+            `source` and `seed`.
+    """
+    faulthandler.enable()
+    try:
+        runner = _Runner(argument)
+        while True:
+            question = channel.receive(None)
+            channel.send(_answer(runner, question, channel))
+    except WorkerError:
+        # The judge is done with this candidate.
+        os._exit(0)
+
+
+def _answer(runner: _Runner, question: dict[str, Any], channel: Any) -> dict[str, Any]:
+    try:
+        found = getattr(runner, f"do_{question['do']}")(question, channel)
+    except WorkerError:
+        raise
+    except BaseException as error:  # noqa: BLE001 - a candidate may raise anything, SystemExit too
+        found = {"error": _explain(error, runner.path)}
+    sys.stdout.flush()
+    sys.stderr.flush()
+    return {**found, "nonce": question["nonce"]}
+
+
+class _Runner:
+    def __init__(self, argument: dict[str, Any]) -> None:
+        self._settings = argument["settings"]
+        self._device: str = self._settings["device"]
+        self._seed: int = argument["seed"]
+        self._source: str = argument["source"]
+        self._folder = Path(argument["folder"])
+        self._models: dict[str, torch.nn.Module] = {}
+        self._calls: dict[str, Any] = {}
+        self._state = ""
+        self.path = str(self._folder / f"{MODULE}.py")
+        os.chdir(self._folder)
+        self._use_private_caches()
+        prepare(self._settings)
+        self._stopwatch = Stopwatch(self._device)
+        random.seed(self._seed)
+
+    def _use_private_caches(self) -> None:
+        # What a candidate compiles must not be found by another one.
+        for name in ("TRITON_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR", "TORCH_EXTENSIONS_DIR"):
+            os.environ[name] = str(self._folder / name.lower())
+        os.environ["HOME"] = os.environ["TMPDIR"] = str(self._folder)
+
+    def do_construct(self, question: dict[str, Any], channel: Any) -> dict[str, Any]:
+        """Load the module, build the model for the first dtype."""
+        (constants,) = channel.receive_fds(10.0)
+        specs = [TensorSpec.from_json(s) for s in question["specs"]]
+        tensors = [v.clone() for v in views(private_mapping(constants, total_bytes(specs)), specs)]
+        os.close(constants)
+        count = len(specs) - len(question["names"])
+        self._arguments = unflatten(question["tree"], tensors[:count])
+        self._given = dict(zip(question["names"], tensors[count:], strict=True))
+        self._model_class = _load(self._source, self.path).ModelNew
+        self._model(question["dtype"])
+        synchronise(self._device)
+        return {"state": self._state}
+
+    def do_case(self, question: dict[str, Any], channel: Any) -> dict[str, Any]:
+        """Call the model once on fresh copies of a case's inputs."""
+        inputs, outputs_end = channel.receive_fds(10.0)
+        specs = [TensorSpec.from_json(s) for s in question["specs"]]
+        expected = [TensorSpec.from_json(s) for s in question["outputs"]]
+        mapping = private_mapping(inputs, total_bytes(specs))
+        region = mmap.mmap(outputs_end, total_bytes(expected))
+        os.close(inputs)
+        os.close(outputs_end)
+        originals = views(mapping, specs)
+        tensors = [fresh(v, s, self._device) for v, s in zip(originals, specs, strict=True)]
+        arguments = unflatten(question["tree"], tensors)
+        model = self._model(question["dtype"])
+        self._poison(expected)
+        with torch.no_grad():
+            result = model(*arguments)
+        synchronise(self._device)
+        tree, outputs = flatten(result)
+        found = [spec_of(t) for t in outputs]
+        if [(s.dtype, s.shape) for s in found] == [(s.dtype, s.shape) for s in expected]:
+            for view, output in zip(views(region, found), outputs, strict=True):
+                view.copy_(output.detach())
+        changed = [
+            i
+            for i, (view, tensor) in enumerate(zip(originals, tensors, strict=True))
+            if not _same(view, tensor)
+        ]
+        if question["keep"]:
+            self._calls[question["workload"]] = lambda: model(*arguments)
+        return {"tree": tree, "specs": [s.to_json() for s in found], "changed": changed}
+
+    def do_pace(self, question: dict[str, Any], channel: Any) -> dict[str, Any]:
+        """Time batches of calls on the inputs kept for a workload."""
+        (descriptor,) = channel.receive_fds(10.0)
+        call = self._calls[question["workload"]]
+        follow(
+            descriptor, lambda _, calls, settle_ms: self._stopwatch.batch(call, calls, settle_ms)
+        )
+        return {}
+
+    def _model(self, dtype: str) -> torch.nn.Module:
+        """The candidate cast to a dtype; built anew for each: not every module can be copied."""
+        if dtype in self._models:
+            return self._models[dtype]
+        # KernelBench's rule, seeded alike at construction, holds in any case: a candidate that
+        # packs its weights while it is constructed then packs the right ones.
+        _seed(self._seed, self._device)
+        model = self._model_class(*self._arguments)
+        if not callable(model):
+            raise TypeError(f"ModelNew must be a torch.nn.Module, but is {type(model).__name__}")
+        self._state = self._give_state(model)
+        if isinstance(model, torch.nn.Module):
+            model.to(self._device, getattr(torch, dtype) if dtype else None)
+        self._models[dtype] = model
+        return self._models[dtype]
+
+    def _give_state(self, model: Any) -> str:
+        if not self._given:
+            return "none"
+        own = model.state_dict() if isinstance(model, torch.nn.Module) else {}
+        if {n: tuple(t.shape) for n, t in own.items()} == {
+            n: tuple(t.shape) for n, t in self._given.items()
+        }:
+            model.load_state_dict(self._given)
+            return "copied"
+        return "seeded"
+
+    def _poison(self, outputs: list[TensorSpec]) -> None:
+        """Leave rubbish in the memory that the candidate's next outputs will likely get.
+
+        A kernel that writes only part of its output would otherwise find zeros or, worse, the
+        right values of an earlier call there.
+        """
+        if sum(s.nbytes for s in outputs) > _POISON_LIMIT_BYTES:
+            return
+        blocks = [torch.empty(s.shape, dtype=s.torch_dtype, device=self._device) for s in outputs]
+        for block in blocks:
+            block.view(-1).view(torch.uint8).fill_(0xFF)
+
+
+def _load(source: str, path: str) -> ModuleType:
+    """Run the candidate as a module with a file: Triton reads a kernel's text from there."""
+    Path(path).write_text(source, encoding="utf-8")
+    # The text is known: nobody needs to read the file again to show a line of it.
+    linecache.cache[path] = (len(source), None, source.splitlines(keepends=True), path)
+    module = ModuleType(MODULE)
+    module.__file__ = path
+    sys.modules[MODULE] = module
+    exec(compile(source, path, "exec"), module.__dict__)
+    if not hasattr(module, "ModelNew"):
+        raise AttributeError("the module defines no ModelNew")
+    return module
+
+
+def _seed(seed: int, device: str) -> None:
+    # torch.manual_seed also prepares every kind of device there is, which takes 2 ms.
+    if device == "cpu":
+        torch.default_generator.manual_seed(seed)
+    else:
+        torch.manual_seed(seed)
+
+
+def _same(view: torch.Tensor, tensor: torch.Tensor) -> bool:
+    # Compared as bytes, where a NaN equals itself.
+    other = tensor.to("cpu").contiguous().flatten().view(torch.uint8)
+    return torch.equal(view.flatten().view(torch.uint8), other)
+
+
+def _explain(error: BaseException, path: str) -> dict[str, Any]:
+    """What was raised, and where in the candidate's own text."""
+    lines = [
+        f"line {frame.lineno}, in {frame.name}: {(frame.line or '').strip()}"
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename == path
+    ]
+    if isinstance(error, SyntaxError) and error.filename == path:
+        lines.append(f"line {error.lineno}: {(error.text or '').strip()}")
+    text = str(error)
+    if len(text) > _TEXT_LIMIT:
+        text = f"{text[: _TEXT_LIMIT // 2]}\n[...]\n{text[-_TEXT_LIMIT // 2 :]}"
+    out_of_memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    gc.collect()
+    return {
+        "type": type(error).__name__,
+        "text": text,
+        "lines": lines[-8:],
+        "out_of_memory": out_of_memory,
+    }

@@ -1,0 +1,284 @@
+"""Timing against subjects whose true speed is known, on a clock that the test moves."""
+
+import fcntl
+import math
+import os
+import random
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fitness import statistics, timing
+from fitness.lease import DeviceLease
+from fitness.pace import Pacemaker, Silence, follow
+from fitness.spec import EvaluationSpec
+from populations.outcome import Speedup
+
+
+class Clock:
+    def __init__(self):
+        self.now_s = 0.0
+
+    def __call__(self):
+        return self.now_s
+
+
+class Fake:
+    """Takes `true_ms` per call and reports `reported_ms`; waits as the test says."""
+
+    def __init__(self, name, clock, true_ms, *, reported_ms=None, waits=lambda: 0.0, jitter=None):
+        self.name = name
+        self.clock = clock
+        self.true_ms = true_ms
+        self.reported_ms = reported_ms or true_ms
+        self.waits = waits
+        self.jitter = jitter or (lambda: 1.0)
+        self.waited = 0.0
+        self.calls = 0
+        self.batches = []
+
+    def batch(self, calls, settle_ms):
+        factor = self.jitter()
+        settling = max(1, math.ceil(settle_ms / self.true_ms)) if settle_ms else 0
+        self.clock.now_s += (settling + calls) * self.true_ms * factor / 1e3 + 50e-6
+        self.calls += settling + calls
+        self.batches.append(calls)
+        if calls:
+            self.waited += self.waits()
+        return [self.reported_ms * factor]
+
+    def waited_ms(self):
+        return self.waited
+
+
+def spec(**changes):
+    settings = {"pairs": 30, "timing_budget_s": 2.0, "min_effect": 0.01}
+    return EvaluationSpec(problem=Path("p"), cache_dir=Path("c"), **{**settings, **changes})
+
+
+def measure(*subjects, clock, **changes):
+    return timing.measure(subjects, spec(**changes), random.Random(1), clock=clock)
+
+
+@pytest.mark.parametrize("true_ms", [0.003, 0.2, 5.0])
+def test_finds_the_ratio_through_noise(true_ms):
+    clock, rng = Clock(), random.Random(7)
+
+    def jitter():
+        return rng.lognormvariate(0, 0.02) * (1 if rng.random() < 0.9 else 4)
+
+    ours = Fake("candidate", clock, true_ms, jitter=jitter)
+    theirs = Fake("eager", clock, true_ms * 1.5, jitter=jitter)
+    rounds = measure(ours, theirs, clock=clock)
+    speedup = statistics.speedup(rounds.log_ratios("eager"))
+    assert speedup.low < 1.5 < speedup.high
+    assert speedup.high / speedup.low < 1.1
+    assert rounds.median_ms("candidate") == pytest.approx(true_ms, rel=0.03)
+
+
+def test_drift_of_the_machine_cancels():
+    clock = Clock()
+
+    def slower():
+        return 1 + clock.now_s * 3
+
+    rounds = measure(
+        Fake("candidate", clock, 1.0, jitter=slower),
+        Fake("eager", clock, 2.0, jitter=slower),
+        clock=clock,
+    )
+    assert math.exp(statistics.median(rounds.log_ratios("eager"))) == pytest.approx(2.0, rel=0.05)
+
+
+def test_a_steady_pair_needs_no_more_than_the_pairs_asked_for():
+    clock = Clock()
+    rounds = measure(Fake("candidate", clock, 0.1), Fake("eager", clock, 0.1), clock=clock)
+    assert len(rounds.disturbed) == 30
+
+
+def test_hopeless_candidates_are_given_up_early():
+    clock = Clock()
+    slow = Fake("candidate", clock, 5.0)
+    rounds = measure(slow, Fake("eager", clock, 1.0), clock=clock, give_up_below=0.3)
+    assert rounds.gave_up
+    assert len(rounds.disturbed) == timing.FEWEST_ROUNDS
+    assert rounds.facts()["gave_up"] is True
+
+
+def test_slow_pairs_end_with_the_budget_but_not_before_five():
+    clock = Clock()
+    pair = Fake("candidate", clock, 400.0), Fake("eager", clock, 400.0)
+    assert len(measure(*pair, clock=clock).disturbed) == timing.FEWEST_ROUNDS
+
+
+def test_short_calls_are_batched_and_cheap():
+    clock = Clock()
+    tiny = Fake("candidate", clock, 0.002)
+    measure(tiny, Fake("eager", clock, 0.002), clock=clock)
+    assert tiny.batches[-1] * 0.002 >= 0.05
+    assert tiny.calls * 0.002 < 5.0
+
+
+def test_disturbed_rounds_are_repeated_and_dropped():
+    clock, rng = Clock(), random.Random(3)
+    state = {"disturbed": False}
+
+    def jitter():
+        state["disturbed"] = rng.random() < 0.4
+        return 8.0 if state["disturbed"] else 1.0
+
+    ours = Fake("candidate", clock, 1.0, jitter=jitter, waits=lambda: 9.0 * state["disturbed"])
+    rounds = measure(ours, Fake("eager", clock, 1.0), clock=clock)
+    assert sum(rounds.disturbed) > 5
+    assert len(rounds.kept()) >= 30
+    assert set(rounds.log_ratios("eager")) == {0.0}
+
+
+def test_when_every_round_is_disturbed_all_count():
+    clock = Clock()
+    ours = Fake("candidate", clock, 1.0, waits=lambda: 1.0)
+    rounds = measure(ours, Fake("eager", clock, 1.0), clock=clock)
+    assert all(rounds.disturbed)
+    assert len(rounds.kept()) == len(rounds.disturbed) >= 30
+
+
+@pytest.mark.parametrize("reported_ms", [0.3, 3.0])
+def test_a_clock_that_lies_is_noticed(reported_ms):
+    clock = Clock()
+    liar = Fake("candidate", clock, 1.0, reported_ms=reported_ms)
+    with pytest.raises(timing.ClockError, match="candidate"):
+        measure(liar, Fake("eager", clock, 1.0), clock=clock)
+
+
+@pytest.mark.parametrize("reported", [0.0, -1.0, float("nan"), float("inf")])
+def test_impossible_times_are_refused(reported):
+    clock = Clock()
+    fake = Fake("candidate", clock, 1.0)
+    fake.reported_ms = reported
+    with pytest.raises(timing.ClockError):
+        measure(fake, Fake("eager", clock, 1.0), clock=clock)
+
+
+def test_an_answer_without_times_is_refused():
+    clock = Clock()
+    fake = Fake("candidate", clock, 1.0)
+    fake.batch = lambda *_: []
+    with pytest.raises(timing.ClockError):
+        measure(fake, Fake("eager", clock, 1.0), clock=clock)
+
+
+def test_waiting_for_a_processor_is_read_from_the_kernel():
+    assert timing.waited_ms(1 << 22) == 0.0
+    if Path("/proc/self/schedstat").exists():
+        assert timing.waited_ms(os.getpid()) > 0
+
+
+@given(st.integers(6, 400))
+def test_interval_covers_95_percent(count):
+    lower, upper = statistics.interval_ranks(count)
+
+    def missed(rank):
+        return 2 * sum(math.comb(count, i) for i in range(rank + 1)) / 2**count
+
+    assert upper == count - 1 - lower
+    assert missed(lower) <= 0.05 < missed(lower + 1)
+
+
+@given(st.lists(st.floats(-3, 3), min_size=1, max_size=60))
+def test_speedups_are_well_formed(log_ratios):
+    found = statistics.speedup(log_ratios)
+    assert found.low <= found.value <= found.high
+    mean = statistics.geometric_mean([found, found])
+    assert mean.value == pytest.approx(found.value)
+    assert mean.high / mean.low <= found.high / found.low * (1 + 1e-9)
+
+
+def test_geometric_mean_over_workloads():
+    mean = statistics.geometric_mean([Speedup(2.0, 1.5, 3.0), Speedup(0.5, 0.5, 0.5)])
+    assert mean.value == pytest.approx(1.0)
+    assert mean.low == pytest.approx(math.sqrt(1.5 / 2.0))
+    assert mean.high == pytest.approx(math.sqrt(3.0 / 2.0))
+
+
+def test_pace_carries_batches_until_it_is_ended():
+    pacemaker = Pacemaker()
+    seen = []
+
+    def batch(subject, calls, settle_ms):
+        seen.append((subject, calls, settle_ms))
+        return [0.25] * calls
+
+    follower = threading.Thread(target=follow, args=(pacemaker.theirs.detach(), batch), daemon=True)
+    follower.start()
+    assert pacemaker.batch(3, 2, 0.5, 10.0) == [0.25, 0.25]
+    assert seen == [(3, 2, 0.5)]
+    pacemaker.close()
+    follower.join(10)
+    assert not follower.is_alive()
+
+
+def test_pace_believes_nothing_that_does_not_fit():
+    pacemaker = Pacemaker()
+    pacemaker.theirs.send(b"\0" * 16)
+    with pytest.raises(Silence):
+        pacemaker.batch(0, 1, 0.0, 1.0)
+    with pytest.raises(Silence):
+        pacemaker.batch(0, 1, 0.0, 0.01)
+    pacemaker.close()
+
+
+def test_the_lease_is_shared_by_many_or_held_by_one(tmp_path):
+    first, second = DeviceLease("cpu", tmp_path), DeviceLease("cpu", tmp_path)
+    with first.shared(), second.shared():
+        pass
+    entered = threading.Event()
+
+    def enter():
+        with second.shared():
+            entered.set()
+
+    with first.exclusive(), DeviceLease("cuda:0", tmp_path).exclusive():
+        waiting = threading.Thread(target=enter, daemon=True)
+        waiting.start()
+        assert not entered.wait(0.05)
+    waiting.join(10)
+    assert entered.is_set()
+    assert first.exclusive_s >= 0.05
+
+
+def test_whoever_waits_to_time_is_not_overtaken(tmp_path):
+    inside, waiting, late = (DeviceLease("cpu", tmp_path) for _ in range(3))
+    order = []
+
+    def time_alone():
+        with waiting.exclusive():
+            order.append("exclusive")
+
+    def check():
+        with late.shared():
+            order.append("shared")
+
+    with inside.shared():
+        threads = [threading.Thread(target=f, daemon=True) for f in (time_alone, check)]
+        threads[0].start()
+        while _free(tmp_path / "cpu.door"):
+            time.sleep(0.001)
+        threads[1].start()
+        time.sleep(0.05)
+        assert order == []
+    for thread in threads:
+        thread.join(10)
+    assert order == ["exclusive", "shared"]
+
+
+def _free(path):
+    with path.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True

@@ -69,8 +69,8 @@ class Population:
     def hall_of_fame(self) -> HallOfFame:
         """The line of champions, the present one first: a `deap.tools.HallOfFame`.
 
-        A new champion must win with the lower end of its interval over the incumbent's median, so
-        that noise is not crowned.
+        A new champion must win with the lower end of its interval as well as with its median: a
+        lucky measurement has a wide interval, and neither takes the crown nor keeps it for long.
         """
         return self._hall
 
@@ -132,4 +132,4 @@ def _crowned(kernel: Kernel, incumbent: Kernel | None) -> bool:
     if speedup is None:
         return False
     reigning = incumbent.evaluation.speedup if incumbent else None
-    return reigning is None or speedup.low > reigning.value
+    return reigning is None or (speedup.low > reigning.low and speedup.value > reigning.value)

@@ -66,7 +66,7 @@ class Kernel:
 
     @property
     def fitness(self) -> tuple[float, float]:
-        """(share of checks passed, log of what the speedup is at least), compared lexicographically.
+        """(share of checks passed, log of the least speedup), compared lexicographically.
 
         The lower end of the interval stands for the speedup: of many noisy measurements the one
         with the highest median is mostly lucky, and a parent is chosen many times over. A kernel

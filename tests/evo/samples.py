@@ -80,7 +80,7 @@ def history(count: int, *, seed: int = 1) -> tuple[list[Kernel], list[int]]:
     for number in range(1, count):
         operator = rng.choice(OPERATORS)
         parents = rng.sample(able, k=2 if operator == "merge" and len(able) > 1 else 1)
-        value = math.exp(parents[0].fitness[1] + rng.gauss(0.0, 0.05))
+        value = math.exp(parents[0].evaluation.speedup.log + rng.gauss(0.0, 0.05))
         made = kernel(
             number,
             value if rng.random() < 0.6 else None,

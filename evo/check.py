@@ -1,0 +1,68 @@
+"""`evo check EXPERIMENT`: is everything there, before anything is spent?
+
+Verifies the file, the device and its compiler, the problem, and that every seed computes the
+reference; prints what a run would do and what it may cost.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `evo check`; returns its exit status."""
+    parser = argparse.ArgumentParser(prog="evo check", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("experiment", type=Path, help="a TOML file, as experiments/conv1d.toml")
+    parser.add_argument("--set", action="append", default=[], metavar="TABLE.KEY=VALUE")
+    options = parser.parse_args(arguments)
+    from evo.signals import guarded
+
+    return guarded(lambda: check(options.experiment, options.set))
+
+
+def check(experiment: Path, overrides: Sequence[str]) -> int:
+    """Print one line per thing verified; raises EvoError at the first that is not right."""
+    from evo.budget import described
+    from evo.config import load_config
+    from evo.device import choose_device
+    from evo.experiment import (
+        budget,
+        check_names,
+        evaluation_spec,
+        seed_candidates,
+        weighted_operators,
+    )
+    from evo.facts import machine_facts
+    from evo.tables import format_ms, format_speedup
+    from fitness.pool import LocalPool
+    from fitness.problem import describe
+
+    config = load_config(experiment, overrides)
+    print(f"experiment  {config.path}")
+    device = choose_device(config.target.device, config.path)
+    spec = evaluation_spec(config, device)
+    facts = machine_facts(device, threads=spec.threads)
+    print(f"device      {device}: {facts['device']}, {facts['threads']} threads")
+    problem = describe(config.problem.path)
+    check_names(config, device, problem)
+    print(
+        f"problem     {problem.name}: {len(problem.workloads)} workloads, "
+        f"{problem.parameters} parameters"
+    )
+    operators, _ = weighted_operators(config, device)
+    print(f"operators   {len(operators)}: {', '.join(operators)}")
+    print(f"budget      {described(budget(config))}")
+    with LocalPool(spec) as pool:
+        layers = pool.layers()
+        print(f"confinement {', '.join(name for name, on in layers.items() if on is True)}")
+        table = pool.measure_baselines()
+        for workload, times in table.times_ms.items():
+            listed = ", ".join(f"{name} {format_ms(ms)} ms" for name, ms in times.items())
+            print(f"baselines   {workload}: {listed}")
+        seeds = tuple(seed_candidates(config, device))
+        for seed, evaluation in zip(seeds, pool.check(seeds), strict=True):
+            print(f"seed        {seed.note}: {format_speedup(evaluation.speedup)}")
+    print("ready")
+    return 0

@@ -1,0 +1,186 @@
+"""Experiment files: TOML in, one frozen `Config` out.
+
+Merge order, weakest first: the defaults in `evo.settings`; the experiment file; the command line's
+`--set table.key=value`. There is no other layer and no environment variable. A key that nobody
+reads is an error which names the nearest one that somebody does. Relative paths are relative to
+the experiment file. The resolved text (`Config.text`) stands in every run directory.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from evo.settings import (
+    TABLES,
+    BudgetConfig,
+    EvaluationConfig,
+    OperatorsConfig,
+    ProblemConfig,
+    SearchConfig,
+    TargetConfig,
+)
+from evo.strict import build, convert, nearest, to_toml
+from populations.errors import ConfigError
+
+# Languages of the kernels on each device, in the order in which their seeds are numbered.
+LANGUAGES = {"cpu": ("cpp", "python"), "cuda": ("triton", "python")}
+INDUCTOR: Literal["inductor"] = "inductor"
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """One experiment, resolved.
+
+    Attributes:
+        path: The experiment file.
+        name: Its stem, which names the run directory.
+        seeds: Language -> seed file, or the word "inductor" to start from what TorchInductor
+            generates for the reference.
+    """
+
+    path: Path
+    name: str
+    problem: ProblemConfig
+    target: TargetConfig
+    seeds: Mapping[str, Path | Literal["inductor"]]
+    budget: BudgetConfig
+    search: SearchConfig
+    operators: OperatorsConfig
+    evaluation: EvaluationConfig
+
+    @property
+    def text(self) -> str:
+        """The resolved experiment as TOML, every default written out, every path absolute."""
+        return to_toml(self._tables())
+
+    def fingerprint(self) -> str:
+        """Identity of the search: everything but the budget, with the files' contents, 16 hex.
+
+        Two runs with one fingerprint may share a run directory; a larger budget goes on. Where the
+        files lie does not matter.
+        """
+        tables = self._tables()
+        del tables["budget"]
+        tables["problem"] = _content(self.problem.path)
+        tables["seeds"] = {language: _content(seed) for language, seed in self.seeds.items()}
+        text = json.dumps(tables, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def _tables(self) -> dict[str, Any]:
+        names = [field.name for field in dataclasses.fields(self)]
+        return {name: _plain(getattr(self, name)) for name in names if name not in ("path", "name")}
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
+    """Read an experiment file.
+
+    Args:
+        path: The file; an installed copy also finds its shipped examples by `experiments/NAME`.
+        overrides: Texts `table.key=value`, the value in TOML.
+
+    Raises:
+        ConfigError: The file is missing or is not TOML, or a key or a value is wrong.
+    """
+    path = _find(path)
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not a TOML file: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    for override in overrides:
+        _apply(data, override)
+    known = [*TABLES, "seeds"]
+    for key in data:
+        if key not in known:
+            text = json.dumps(key, ensure_ascii=False)
+            raise ConfigError(f"{path}: unknown table {text}{nearest(key, known)}")
+    if "problem" not in data:
+        raise ConfigError(f"{path}: missing table [problem]; it names the problem file by `path`")
+    tables = {n: build(cls, data.get(n, {}), path, f"[{n}]") for n, cls in TABLES.items()}
+    config = Config(path=path, name=path.stem, seeds=_seeds(data.get("seeds", {}), path), **tables)
+    if not any(dataclasses.astuple(config.budget)):
+        raise ConfigError(
+            f"{path}: [budget] sets no limit; give evaluations, wall_s, device_s or patience"
+        )
+    return config
+
+
+def _find(path: Path) -> Path:
+    """The file, or the shipped example of that name."""
+    # Examples lie in the package; in a working tree, beside it.
+    shipped = [folder / path for folder in Path(__file__).resolve().parents[:2]]
+    try:
+        for file in (path, *shipped):
+            if file.is_file():
+                return file.resolve()
+        folders = dict.fromkeys((path.parent, Path("experiments"), *(f.parent for f in shipped)))
+        there = {str(file): file.name for folder in folders for file in folder.glob("*.toml")}
+    except OSError as error:
+        raise ConfigError(f"{path}: no such experiment file: {error.strerror}") from error
+    near = difflib.get_close_matches(path.name, there.values(), n=1)
+    meant = [file for file, name in there.items() if name in near]
+    hint = f"; did you mean {meant[0]}?" if meant else ""
+    raise ConfigError(f"{path}: no such experiment file{hint}")
+
+
+def _apply(data: dict[str, Any], override: str) -> None:
+    key, separator, value = override.partition("=")
+    if not separator or "." not in key:
+        raise ConfigError(f"--set {override}: expected table.key=value, as in budget.wall_s=60")
+    try:
+        # One value and nothing behind it: a line break would start another key.
+        parsed = tomllib.loads(f"value = {value}")["value"] if "\n" not in value else value
+    except tomllib.TOMLDecodeError:
+        parsed = value  # a bare word is a string: --set target.device=cpu
+    *tables, last = key.strip().split(".")
+    for table in tables:
+        data = data.setdefault(table, {})
+        if not isinstance(data, dict):
+            raise ConfigError(f"--set {override}: {table!r} is a value, not a table")
+    data[last] = parsed
+
+
+def _seeds(table: object, path: Path) -> dict[str, Path | Literal["inductor"]]:
+    known = list(dict.fromkeys(name for names in LANGUAGES.values() for name in names))
+    if not isinstance(table, dict):
+        raise ConfigError(f"{path}: [seeds] must be a table of language = file, but got {table!r}")
+    seeds: dict[str, Path | Literal["inductor"]] = {}
+    for language, value in table.items():
+        if language not in known:
+            text = json.dumps(language, ensure_ascii=False)
+            raise ConfigError(f"{path}: [seeds] unknown language {text}{nearest(language, known)}")
+        where = f"[seeds] {language}"
+        seeds[language] = INDUCTOR if value == INDUCTOR else convert(Path, value, path, where)
+    return seeds
+
+
+def _content(source: Path | str) -> str:
+    """What a file holds; a word that is no file stands for itself."""
+    if not isinstance(source, Path):
+        return source
+    try:
+        # Bytes that are no text are told apart too.
+        return source.read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError as error:
+        raise ConfigError(f"{source}: cannot be read: {error.strerror}") from error
+
+
+def _plain(value: Any) -> Any:
+    """Dataclasses and paths as TOML has them."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = dataclasses.fields(value)
+        return {field.name: _plain(getattr(value, field.name)) for field in fields}
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return list(value)
+    return str(value) if isinstance(value, Path) else value

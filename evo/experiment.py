@@ -1,0 +1,244 @@
+"""From an experiment file to the parts of a search."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from evo.budget import Budget
+from evo.config import INDUCTOR, LANGUAGES, Config
+from evo.device import Device, threads
+from evo.settings import DeviceConfig
+from evo.strict import nearest
+from populations.errors import ConfigError, SeedError
+from populations.kernel import Candidate
+
+if TYPE_CHECKING:
+    from evo.events import Observer
+    from evo.search import Search
+    from fitness.evaluator import Evaluator
+    from fitness.problem import ProblemFacts
+    from fitness.spec import EvaluationSpec
+    from operators.operator import Operator
+    from populations.selection import Selection
+    from populations.store import Store
+
+
+def cache_dir() -> Path:
+    """Where compiled code is kept between runs: `$EVO_CACHE_DIR`, else XDG's folder."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("EVO_CACHE_DIR") or Path(base) / "evo")
+
+
+def chosen_target(config: Config, device: Device) -> DeviceConfig:
+    """What is measured on this device."""
+    return config.target.cpu if device == "cpu" else config.target.cuda
+
+
+def evaluation_spec(config: Config, device: Device) -> EvaluationSpec:
+    """How to judge, on this device. Raises ConfigError for a list that names something twice."""
+    from fitness.spec import EvaluationSpec
+
+    target, evaluation = chosen_target(config, device), config.evaluation
+    for key in ("workloads", "final_workloads", "baselines"):
+        names = getattr(target, key)
+        if len(set(names)) < len(names):
+            raise ConfigError(f"{config.path}: [target.{device}] {key} names one twice: {names}")
+    return EvaluationSpec(
+        problem=config.problem.path,
+        cache_dir=cache_dir(),
+        device=device,
+        threads=threads(config.target.threads),
+        workloads=target.workloads,
+        baselines=target.baselines,
+        seeds=evaluation.seeds,
+        pairs=evaluation.pairs,
+        timing_budget_s=evaluation.timing_budget_s,
+        build_limit_s=evaluation.build_limit_s,
+        run_limit_s=evaluation.run_limit_s,
+        memory_bytes=evaluation.memory_mb << 20,
+        processes=evaluation.processes,
+        workers=workers(config, device),
+    )
+
+
+def check_experiment(config: Config, device: Device) -> None:
+    """Find, before anything is started, what the file alone does not show to be wrong.
+
+    Raises:
+        SeedError: No seed is in a language of this device.
+        ConfigError: A name stands for nothing.
+        ProblemError: The problem file is at fault; it is looked at only where names need it.
+    """
+    seed_languages(config, device)
+    evaluation_spec(config, device)
+    weighted_operators(config, device)
+    # All other names are met first thing; these only at the end of the search.
+    if chosen_target(config, device).final_workloads:
+        from fitness.problem import describe
+
+        check_names(config, device, describe(config.problem.path))
+
+
+def check_names(config: Config, device: Device, facts: ProblemFacts) -> None:
+    """Raise ConfigError for a workload or a baseline that the problem does not have."""
+    workloads = [workload.name for workload in facts.workloads]
+    target = chosen_target(config, device)
+    for key, known in (
+        ("workloads", workloads),
+        ("final_workloads", workloads),
+        ("baselines", list(facts.baselines)),
+    ):
+        for name in getattr(target, key):
+            if name not in known:
+                raise ConfigError(
+                    f'{config.path}: [target.{device}] {key}: the problem has no "{name}"'
+                    f"{nearest(name, known)}"
+                )
+
+
+def workers(config: Config, device: Device) -> int:
+    """Candidates judged at once. Not a matter of the machine's cores: the lineage depends on it."""
+    # On CUDA most of a candidate's time goes into starting its process and compiling it.
+    return config.evaluation.workers or (2 if device == "cpu" else 6)
+
+
+def budget(config: Config) -> Budget:
+    """The experiment's limits; 0 in the file is "no such limit"."""
+    limits = config.budget
+    return Budget(
+        evaluations=limits.evaluations or None,
+        wall_s=limits.wall_s or None,
+        device_s=limits.device_s or None,
+        patience=limits.patience or None,
+    )
+
+
+def seed_languages(config: Config, device: Device) -> list[str]:
+    """Languages of the experiment's seeds for this device, in the order of their numbers.
+
+    Raises:
+        SeedError: There is none.
+    """
+    languages = [name for name in LANGUAGES[device] if name in config.seeds]
+    if not languages:
+        raise SeedError(
+            f"{config.path}: [seeds] has no kernel for {device}; add one of "
+            f'{", ".join(LANGUAGES[device])} (a file, or "inductor")'
+        )
+    return languages
+
+
+def seed_candidates(config: Config, device: Device) -> list[Candidate]:
+    """The experiment's first kernels for this device, numbered from 0.
+
+    Raises:
+        SeedError: No seed is in a language of this device, or a file cannot be read.
+        ProblemError: A seed is to come from TorchInductor and cannot.
+    """
+    seeds = []
+    for number, language in enumerate(seed_languages(config, device)):
+        seed = config.seeds[language]
+        note = "TorchInductor" if seed == INDUCTOR else str(seed)
+        source = _inductor(config, device) if seed == INDUCTOR else _text(seed)
+        seeds.append(Candidate(number=number, source=source, language=language, note=note))
+    return seeds
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SeedError(f"{file}: cannot be read as text: {error}") from error
+
+
+def _inductor(config: Config, device: Device) -> str:
+    from fitness.inductor import inductor_seed
+
+    return inductor_seed(evaluation_spec(config, device))
+
+
+def build_search(
+    config: Config,
+    device: Device,
+    evaluator: Evaluator,
+    store: Store,
+    observer: Observer,
+    *,
+    limits: Budget | None = None,
+) -> Search:
+    """The search that an experiment describes; `limits` takes the place of its budget."""
+    from evo.search import Parts, Search
+    from operators.credit import Credit
+    from operators.registry import common_operators
+    from populations.archive import Population
+
+    operators, priors = weighted_operators(config, device)
+    parts = Parts(
+        store=store,
+        evaluator=evaluator,
+        operators=operators,
+        structural=frozenset(operators) - frozenset(common_operators()),
+        credit=Credit(priors=priors),
+        selection=selection(config),
+        population=Population(capacity=config.search.population),
+        observer=observer,
+    )
+    return Search(
+        parts,
+        budget=limits or budget(config),
+        seed=config.search.seed,
+        in_flight=config.search.in_flight or 2 * workers(config, device),
+        device=device,
+        edits=config.search.edits,
+    )
+
+
+def weighted_operators(
+    config: Config, device: Device
+) -> tuple[dict[str, Operator], dict[str, float]]:
+    """The operators in use and their prior weights, by name.
+
+    Raises:
+        ConfigError: `[operators.weights]` names an operator that does not exist.
+    """
+    from operators.registry import common_operators, structural_operators
+
+    structural = structural_operators([name for name in LANGUAGES[device] if name in config.seeds])
+    operators: dict[str, Operator] = {**structural, **common_operators()}
+    weights = {name: getattr(operator, "weight", 1.0) for name, operator in structural.items()}
+    scale = config.operators.structural / sum(weights.values()) if weights else 0.0
+    priors = {name: scale * weight for name, weight in weights.items()}
+    priors |= {"merge": config.operators.merge, "tune": config.operators.tune}
+    _check_names(config, config.operators.weights)
+    priors |= {k: v for k, v in config.operators.weights.items() if k in operators}
+    active = {name: operator for name, operator in operators.items() if priors[name] > 0}
+    if not active:
+        raise ConfigError(f"{config.path}: [operators] switches every operator off")
+    return active, {name: priors[name] for name in active}
+
+
+def _check_names(config: Config, weights: Mapping[str, float]) -> None:
+    from operators.registry import all_operators
+
+    known = list(all_operators()) if weights else []
+    for name in weights:
+        if name not in known:
+            raise ConfigError(
+                f'{config.path}: [operators.weights] unknown operator "{name}"'
+                f"{nearest(name, known)}"
+            )
+
+
+def selection(config: Config) -> Selection:
+    """How parents are chosen."""
+    from populations.selection import Best, RandomSelection, Tournament
+
+    choices: dict[str, Selection] = {
+        "tournament": Tournament(size=config.search.tournament),
+        "best": Best(),
+        "random": RandomSelection(),
+    }
+    return choices[config.search.selection]

@@ -1,0 +1,96 @@
+"""The last measurement of a search: which of the best kernels is the champion.
+
+The best of many noisy measurements is partly luck. The champion is the finalist that is the fastest
+in this second, longer measurement, on fresh seeds and against every baseline, and the numbers
+reported are those of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from evo.config import Config
+from evo.events import Message, Observer
+from evo.experiment import chosen_target
+from evo.outputs import plain_row
+from evo.tables import WorkloadRow
+from populations.errors import WorkerError
+
+if TYPE_CHECKING:
+    from evo.device import Device
+    from evo.search import Search
+    from fitness.pool import LocalPool
+    from fitness.report import FinalReport
+    from populations.kernel import Kernel
+
+
+def measure_finalists(
+    config: Config, device: Device, pool: LocalPool, search: Search, observer: Observer
+) -> None:
+    """Time the best kernels once more and store the champion's result as it stands each time.
+
+    A kernel that is wrong on fresh seeds falls, and the next best takes its place. The store's meta
+    "final" then names the champion, or none when all of them fell.
+    """
+    target = chosen_target(config, device)
+    store = search.parts.store
+    best: tuple[float, dict[str, Any]] | None = None
+    measured = 0
+    for kernel in _ranked(search):
+        if measured == config.search.finalists:
+            break
+        observer.notify(Message(f"measuring finalist #{kernel.number} again"))
+        try:
+            report = pool.verify(
+                kernel.candidate,
+                seed=search.lineage.get(0).candidate,
+                workloads=target.final_workloads or target.workloads,
+            )
+        except WorkerError as error:
+            observer.notify(Message(f"finalist #{kernel.number} was not measured: {error}"))
+            measured += 1
+            continue
+        store.add_event("verified", {"number": kernel.number, "outcome": str(report.outcome)})
+        if report.speedup is None:
+            observer.notify(Message(f"finalist #{kernel.number} fell: {report.diagnostics}"))
+            if best is None:
+                store.set_meta("final", {"champion": None, "rows": []})
+            continue
+        measured += 1
+        if best is None or report.speedup.low > best[0]:
+            final = {"champion": kernel.number, **final_rows(report)}
+            best = report.speedup.low, final
+            store.set_meta("final", final)
+
+
+def final_rows(report: FinalReport) -> dict[str, Any]:
+    """A verification as the store keeps it: the closing table and the overall speedup."""
+    speedup = report.speedup
+    return {
+        "rows": [plain_row(row) for row in rows_of(report)],
+        "speedup": [speedup.value, speedup.low, speedup.high] if speedup else None,
+    }
+
+
+def rows_of(report: FinalReport) -> list[WorkloadRow]:
+    """The closing table of a verification: all times of a row are from the same rounds."""
+    others = ("candidate", "control", "seed")
+    return [
+        WorkloadRow(
+            workload=entry.workload,
+            seed_ms=entry.times_ms.get("seed"),
+            baselines_ms={k: v for k, v in entry.times_ms.items() if k not in others},
+            champion_ms=entry.times_ms["candidate"],
+            baseline=entry.fastest.baseline,
+            speedup=entry.fastest.speedup,
+        )
+        for entry in report.workloads
+    ]
+
+
+def _ranked(search: Search) -> Sequence[Kernel]:
+    """Kernels that passed: the search's champion, then the population's members, best first."""
+    champion = search.champion
+    members = [kernel for kernel in search.parts.population.members if kernel.passed]
+    return [champion, *(k for k in members if k is not champion)] if champion else members

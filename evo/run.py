@@ -1,0 +1,178 @@
+"""`python -m evo.run EXPERIMENT`: check, search, measure the finalists again, write the results.
+
+Everything that can be wrong with the input is found before the run directory is made: the file,
+the problem, the device, and whether every seed computes the reference.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from evo.config import Config, load_config
+from populations.errors import EvoError
+
+if TYPE_CHECKING:
+    from evo.device import Device
+    from evo.events import Observer
+    from fitness.pool import LocalPool
+    from populations.kernel import Kernel
+    from populations.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the command line asks for."""
+
+    config: Config
+    directory: Path
+    resume: bool
+    device: Device
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Returns:
+        The exit status: 0; 1 when one of our own processes failed, or a replay came out different;
+        2 for bad input; 130 after Ctrl-C or SIGTERM.
+    """
+    from evo.signals import guarded
+
+    options = _parser().parse_args(arguments)
+    return guarded(lambda: _main(options))
+
+
+def run(request: Request) -> int:
+    """Carry out one request; returns the exit status.
+
+    Raises:
+        EvoError: Bad input, or our own machinery failed. What was judged is in the store.
+    """
+    from evo.directory import created, opened
+    from evo.experiment import evaluation_spec, seed_languages
+    from evo.view import terminal_view
+    from fitness.pool import LocalPool
+
+    config, directory, device = request.config, request.directory, request.device
+    with ExitStack() as stack:
+        # Held before anything is measured: another process may be writing the run.
+        store = stack.enter_context(opened(config, directory, device)) if request.resume else None
+        pool = stack.enter_context(LocalPool(evaluation_spec(config, device)))
+        view = stack.enter_context(terminal_view())
+        if store is not None and (baselines := store.meta("baselines")):
+            pool.adopt_baselines(baselines)
+        seeds: tuple[Kernel, ...] = ()
+        # A run that was killed while it was made may lack some.
+        if store is None or len(store.evaluations()) < len(seed_languages(config, device)):
+            seeds = _judged_seeds(request, pool, view)
+        if store is None:
+            store = stack.enter_context(created(config, directory))
+        _describe(request, pool, store)
+        return _searched(request, pool, store, seeds, view)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="evo run", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("experiment", type=Path, help="a TOML file, as experiments/conv1d.toml")
+    parser.add_argument("--dir", type=Path, help="run directory (default: runs/NAME)")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--resume", action="store_true", help="go on with the run in the directory")
+    how.add_argument(
+        "--replay",
+        type=Path,
+        metavar="RUN",
+        help="grow the lineage of the run directory RUN again, from its recorded measurements",
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="TABLE.KEY=VALUE", help="override the file"
+    )
+    return parser
+
+
+def _main(options: argparse.Namespace) -> int:
+    from evo.device import choose_device
+    from evo.directory import check
+    from evo.experiment import check_experiment
+
+    config = load_config(options.experiment, options.set)
+    if options.replay:
+        from evo.replay import replay
+
+        directory = options.dir or Path("runs") / f"{config.name}-replay"
+        check(config, directory, resume=False)
+        return replay(config, directory, options.replay)
+    directory = options.dir or Path("runs") / config.name
+    check(config, directory, resume=options.resume)
+    device = choose_device(config.target.device, config.path)
+    check_experiment(config, device)
+    return run(Request(config, directory, options.resume, device))
+
+
+def _judged_seeds(request: Request, pool: LocalPool, observer: Observer) -> tuple[Kernel, ...]:
+    """Judge the seeds: the run directory is made only when all of them pass."""
+    from evo.events import Message
+    from evo.experiment import seed_candidates
+    from populations.kernel import Kernel
+
+    seeds = tuple(seed_candidates(request.config, request.device))
+    pool.measure_baselines(lambda step: observer.notify(Message(f"baseline {step}")))
+    observer.notify(Message(f"seed {', '.join(seed.note for seed in seeds)}"))
+    return tuple(map(Kernel, seeds, pool.check(seeds)))
+
+
+def _describe(request: Request, pool: LocalPool, store: Store) -> None:
+    """Store what the report needs, as far as it is not there: a kill may have come in between."""
+    from evo.facts import machine_facts
+
+    if store.meta("baselines") is None:
+        store.set_meta("baselines", pool.measure_baselines().times_ms)
+    if store.meta("target") is None:
+        store.set_meta("target", request.device)
+    if store.meta("facts") is None:
+        layers = ", ".join(name for name, on in pool.layers().items() if on is True)
+        facts = machine_facts(request.device, threads=pool.spec.threads)
+        store.set_meta("facts", {**facts, "confinement": layers})
+
+
+def _searched(
+    request: Request, pool: LocalPool, store: Store, seeds: Sequence[Kernel], view: Observer
+) -> int:
+    """Search, measure the finalists, write the files; an interruption keeps everything."""
+    from evo.experiment import build_search
+    from evo.finalists import measure_finalists
+    from evo.outputs import ChampionFile, announce, finish
+    from evo.signals import INTERRUPTED, interrupting
+
+    config, device = request.config, request.device
+    announce(config, store, request.directory, view)
+    search = build_search(config, device, pool, store, ChampionFile(store, request.directory, view))
+    # What an earlier session found at its end is no longer the last word.
+    store.set_meta("final", None)
+    store.set_meta("reason", None)
+    reason, failure = "interrupted; --resume goes on", None
+    try:
+        with interrupting(search):
+            ended = search.run(seeds)
+        if not search.interrupted:
+            measure_finalists(config, device, pool, search, view)
+            reason = ended
+    except KeyboardInterrupt:
+        search.interrupt()
+    except EvoError as error:
+        store.add_event("failure", {"error": str(error)})
+        reason, failure = f"a failure of our own: {error}", error
+    store.set_meta("reason", reason)
+    finish(store, request.directory, view)
+    if failure is not None:
+        raise failure
+    return INTERRUPTED if search.interrupted else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

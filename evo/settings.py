@@ -1,0 +1,106 @@
+"""The tables of an experiment file: every key, its default, its unit and its least value.
+
+Each table is a frozen dataclass; `evo.config` reads them from TOML. 0 stands for "no limit" or
+"as many as there are" only where it is said.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+
+def at_least(least: float, default: float) -> Any:
+    """A field of a table: a number with a default that must not be smaller than `least`."""
+    return field(default=default, metadata={"least": least})
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemConfig:
+    """[problem]: what is to be computed."""
+
+    path: Path  # a KernelBench problem file
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceConfig:
+    """[target.cpu] and [target.cuda]: what is measured where."""
+
+    workloads: tuple[str, ...] = ()  # names from the problem's WORKLOADS; empty: all of them
+    # Workloads of the closing table; empty: those of the search.
+    final_workloads: tuple[str, ...] = ()
+    baselines: tuple[str, ...] = ()  # names of baselines; empty: all there are
+
+
+@dataclass(frozen=True, slots=True)
+class TargetConfig:
+    """[target]: the device, and what to measure on each kind."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int = 0  # CPU threads for candidates and baselines alike; 0: all cores
+    cpu: DeviceConfig = DeviceConfig()
+    cuda: DeviceConfig = DeviceConfig()
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetConfig:
+    """[budget]: the search ends at whichever is reached first; 0 means no such limit."""
+
+    evaluations: int = 0
+    wall_s: float = 0.0  # of the search itself, final measurement not counted
+    device_s: float = 0.0  # time the device was held for timing
+    patience: int = 0  # evaluations without a new champion
+
+
+@dataclass(frozen=True, slots=True)
+class SearchConfig:
+    """[search]: the loop and its population."""
+
+    seed: int = 0
+    population: int = at_least(1, 24)
+    selection: Literal["tournament", "best", "random"] = "tournament"
+    tournament: int = at_least(1, 3)  # size of a tournament
+    in_flight: int = 0  # proposals under evaluation at once; 0: twice the workers
+    edits: float = at_least(1, 1.6)  # mean number of structural edits in one mutation
+    # Best kernels measured again at the end; the best of them is champion.
+    finalists: int = at_least(1, 3)
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorsConfig:
+    """[operators]: prior weights by operator name; 0 switches one off.
+
+    `structural` scales all structural operators, whose own weights are part of them.
+    """
+
+    structural: float = 1.0
+    merge: float = 0.15
+    tune: float = 0.35
+    weights: Mapping[str, float] = field(default_factory=lambda: types.MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationConfig:
+    """[evaluation]: how a candidate is judged."""
+
+    workers: int = 0  # candidates judged at once; 0: 2 on the CPU, 6 on CUDA
+    seeds: int = at_least(1, 2)  # input draws per workload in the correctness check
+    pairs: int = at_least(10, 30)  # paired timing samples per workload; fewer give no interval
+    timing_budget_s: float = at_least(0.01, 0.5)  # per workload
+    build_limit_s: float = at_least(1, 60.0)
+    run_limit_s: float = at_least(1, 20.0)
+    memory_mb: int = at_least(64, 8192)  # beyond what torch itself maps
+    processes: int = at_least(1, 256)  # processes and threads of one candidate
+
+
+TABLES: dict[str, type[Any]] = {
+    "problem": ProblemConfig,
+    "target": TargetConfig,
+    "budget": BudgetConfig,
+    "search": SearchConfig,
+    "operators": OperatorsConfig,
+    "evaluation": EvaluationConfig,
+}

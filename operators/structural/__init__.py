@@ -1,0 +1,1 @@
+"""Operators that edit the syntax tree of a kernel, one package per language."""

@@ -48,7 +48,7 @@ def created(config: Config, directory: Path) -> Iterator[Store]:
     text, fingerprint = config.text, config.fingerprint()
     with Store.create(directory, experiment=text, fingerprint=fingerprint) as store:
         store.set_meta("name", config.name)
-        store.set_meta("path", str(config.path))
+        store.set_meta("path", os.path.relpath(config.path))
         yield store
 
 

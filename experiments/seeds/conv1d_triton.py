@@ -7,8 +7,8 @@ import triton.language as tl
 from torch import nn
 
 BLOCK_L = 64  # tune: 32, 64, 128, 256
-BLOCK_IN = 32  # tune: 16, 32, 64, 128
-NUM_WARPS = 4  # tune: 4, 8
+BLOCK_IN = 64  # tune: 16, 32, 64, 128
+NUM_WARPS = 8  # tune: 4, 8
 NUM_STAGES = 2  # tune: 1, 2, 3, 4
 
 

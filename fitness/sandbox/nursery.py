@@ -79,7 +79,6 @@ class Nursery:
         self._layers = layers
         self._free_users = list(slots)
         self._children: set[_Child] = set()
-        self._pages: list[tuple[int, int]] = []
         self._selector = selectors.DefaultSelector()
         self._own_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
         self._watch(control, lambda: self._request(control, None))
@@ -98,16 +97,15 @@ class Nursery:
         # The collector of a child would otherwise touch, and so copy, all pages of these modules.
         gc.collect()
         gc.freeze()
-        self._pages = pages.large_page_ranges()
+        # Before the first fork: a child that began earlier would keep the small pages beside the
+        # large ones, all 120 MB of them.
+        for place in pages.large_page_ranges():
+            pages.gather(*place)
 
     def serve(self) -> None:
         """Serve until the launcher closes its socket; then every child has ended."""
         while True:
-            # Pages are gathered while there is nothing else to do, a few milliseconds at a time.
-            ready = self._selector.select(0 if self._pages else None)
-            if not ready:
-                pages.gather(*self._pages.pop())
-            for key, _ in ready:
+            for key, _ in self._selector.select():
                 # Handlers of one round may have ended what a later event of the round is about.
                 if key.fd in self._selector.get_map():
                     key.data()

@@ -26,6 +26,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -342,10 +343,16 @@ class Zygote(Spawner):
 def _plain(limits: Limits | None) -> dict[str, Any] | None:
     if limits is None:
         return None
-    plain = dataclasses.asdict(limits)
-    for name in ("read", "write"):
-        plain[name] = [str(path.absolute()) for path in plain[name]]
+    # Not `asdict`: it copies every path deeply, which takes longer than all else here.
+    plain = {field.name: getattr(limits, field.name) for field in dataclasses.fields(limits)}
+    plain["read"] = _names(limits.read)
+    plain["write"] = [str(path.absolute()) for path in limits.write]
     return plain
+
+
+@lru_cache(maxsize=64)
+def _names(paths: tuple[Path, ...]) -> list[str]:
+    return [str(path.absolute()) for path in paths]
 
 
 def _receive_json(end: socket.socket, deadline: float | None) -> dict[str, Any] | None:

@@ -1,0 +1,98 @@
+"""Results as a table for people: what was measured, what is wanted, and whether it is reached."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from evo.tables import text_table
+
+RATE_PER_S = 50.0
+KEPT_RATE = 0.8
+CPU_S = 0.03
+ABOVE_TORCH_MB = 120.0
+IMPORT_S = 0.3
+RESUME_S = 1.0
+_MB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One measured number; `wanted` and `reached` are empty where there is no bar."""
+
+    what: str
+    value: str
+    wanted: str = ""
+    reached: bool | None = None
+
+
+def table(results: Mapping[str, Any]) -> str:
+    """All results there are, one line each."""
+    header = ("what", "measured", "wanted", "")
+    body = [
+        (line.what, line.value, line.wanted, {True: "yes", False: "NO", None: ""}[line.reached])
+        for line in lines(results)
+    ]
+    return text_table(header, body)
+
+
+def lines(results: Mapping[str, Any]) -> Iterator[Line]:
+    """One line per number, in the order of measuring."""
+    for found in results.get("rate", ()):
+        yield from _rate(found)
+    if found := results.get("memory"):
+        yield from _memory(found)
+    if found := results.get("startup"):
+        for name in ("python", "import", "help"):
+            best, median = found[name]["best_s"], found[name]["median_s"]
+            text = f"{best:.3f} s, median {median:.3f} s"
+            bar = (f"<= {IMPORT_S:g} s", best <= IMPORT_S) if name != "python" else ("", None)
+            yield Line({"python": "python itself", "help": "--help"}.get(name, name), text, *bar)
+    if found := results.get("resume"):
+        for name in ("submitted", "evaluated"):
+            best, median = found[name]["best_s"], found[name]["median_s"]
+            yield Line(
+                f"--resume with {found['kernels']} to first {name}",
+                f"{best:.2f} s, median {median:.2f} s",
+                f"<= {RESUME_S:g} s",
+                best <= RESUME_S,
+            )
+
+
+def _rate(found: Mapping[str, Any]) -> Iterator[Line]:
+    count = found["candidates"]
+    others = f"others had {found['others_share']:.0%} of the processors"
+    rates = {int(judged): rate for judged, rate in found["rates"].items()}
+    yield Line(
+        f"{count} candidates",
+        f"{rates[count]:.1f}/s ({others})",
+        f">= {RATE_PER_S:g}/s",
+        rates[count] >= RATE_PER_S,
+    )
+    if 250 in rates and count > 250:
+        kept = rates[count] / rates[250]
+        yield Line(
+            "  rate against that at 250", f"{kept:.2f}", f">= {KEPT_RATE}", kept >= KEPT_RATE
+        )
+    yield Line(
+        "  CPU per candidate", f"{found['cpu_s']:.4f} s", f"<= {CPU_S} s", found["cpu_s"] <= CPU_S
+    )
+    for part, cost in found["cpu_s_by_part"].items():
+        text = f"{1e3 * cost['user']:.1f} ms user, {1e3 * cost['system']:.1f} ms system"
+        yield Line(f"    {part}", text)
+
+
+def _memory(found: Mapping[str, Any]) -> Iterator[Line]:
+    for name in ("torch", "before_search", "peak"):
+        seen = found[name]
+        parts = ", ".join(
+            f"{part} {seen[part] / _MB:.0f}" for part in ("anonymous", "file", "shared")
+        )
+        label = {"torch": "torch alone", "before_search": "memory before the search"}
+        text = f"{seen['total'] / _MB:.0f} MB ({parts}; {seen['processes']} processes)"
+        yield Line(label.get(name, "memory at its peak"), text)
+    above = found["above_torch"] / _MB
+    yield Line(
+        "  above torch", f"{above:.0f} MB", f"<= {ABOVE_TORCH_MB:g} MB", above <= ABOVE_TORCH_MB
+    )

@@ -1,0 +1,46 @@
+"""The benchmarks run: a few candidates through everything, and numbers that can be."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from benchmarks import rate, report
+from benchmarks.__main__ import main
+from benchmarks.tree import memory, tree
+
+
+def test_a_few_candidates_are_counted_with_what_they_cost(monkeypatch, tmp_path: Path):
+    # Nobody else's turn at timing is waited for.
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    found = rate.measure(6)
+    assert found["outcomes"] == {"passed": 6}
+    assert found["rates"].keys() == {6}
+    assert 0 < found["rates"][6] < 1000
+    # A process was forked, confined and killed for each: that is never free.
+    assert 0.001 < found["cpu_s"] < 10
+    parts = found["cpu_s_by_part"]
+    assert parts.keys() == {"search", "zygote", "baselines", "judges", "candidates"}
+    assert sum(parts["candidates"].values()) > 0
+    assert all(found["confinement"].values())
+    labels = [line.what for line in report.lines({"rate": [found]})]
+    assert "6 candidates" in labels
+
+
+def test_the_table_and_the_file_tell_the_same(tmp_path: Path, capsys):
+    file = tmp_path / "numbers.json"
+    assert main(["startup", "--repeats", "1", "--json", str(file)]) == 0
+    found = json.loads(file.read_text(encoding="utf-8"))
+    (line,) = (row for row in capsys.readouterr().out.splitlines() if row.startswith("import"))
+    assert f"{found['startup']['import']['best_s']:.3f} s" in line
+    assert found["machine"]["python"]
+
+
+def test_a_tree_is_its_root_and_its_descendants():
+    me = os.getpid()
+    assert tree(me)[me].parent == os.getppid()
+    seen = memory(me)
+    assert seen is not None
+    assert seen.total > 10 << 20
+    assert seen.processes == len(tree(me))

@@ -141,7 +141,8 @@ def seed_candidates(config: Config, device: Device) -> list[Candidate]:
     seeds = []
     for number, language in enumerate(seed_languages(config, device)):
         seed = config.seeds[language]
-        note = "TorchInductor" if seed == INDUCTOR else str(seed)
+        # Relative to the experiment: the lineage must not depend on where that lies.
+        note = "TorchInductor" if seed == INDUCTOR else os.path.relpath(seed, config.path.parent)
         source = _inductor(config, device) if seed == INDUCTOR else _text(seed)
         seeds.append(Candidate(number=number, source=source, language=language, note=note))
     return seeds

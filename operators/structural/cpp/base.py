@@ -11,13 +11,15 @@ from typing import ClassVar
 from operators.operator import Inapplicable, Situation, Variation
 from operators.structural.cpp import ir
 from operators.structural.cpp.analysis import View
-from operators.structural.cpp.tidy import tidy
+from operators.structural.cpp.tidy import code_size, tidy
 from operators.structural.cpp.tree import Unsupported
 from operators.structural.cpp.unit import Unit
 from populations.kernel import Kernel
 from populations.source import CppSource, cpp_sources, replace_cpp
 
 _TRIES = 4
+# Statements after all unrolling, with every launch parameter at its greatest.
+_MOST_CODE = 3000
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,8 @@ class CppOperator(ABC):
                 refused.add(site.note)
                 site.edit()
                 tidy(unit)
+                if code_size(unit) > _MOST_CODE:
+                    raise Unsupported("too much code for a compiler to be quick with")
                 return unit.render(), site.note
             except (Unsupported, RecursionError):
                 continue

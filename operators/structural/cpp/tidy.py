@@ -22,6 +22,27 @@ def tidy(unit: Unit) -> None:
             loop.pragmas = [_fitting(pragma, loop) for pragma in loop.pragmas]
 
 
+def code_size(unit: Unit) -> int:
+    """About how many statements the compiler sees once it has unrolled what it is told to."""
+    greatest = {
+        decl.name: int(word)
+        for function in unit.functions
+        for decl in ir.walk(function.body)
+        if isinstance(decl, ir.Decl) and decl.tail.startswith("// tune:")
+        for word in [max(re.findall(r"\d+", decl.tail) or ["1"], key=int)]
+    }
+    return sum(_size(function.body, greatest) for function in unit.functions)
+
+
+def _size(statement: ir.Stmt, greatest: dict[str, int]) -> int:
+    inside = sum(_size(s, greatest) for block in ir.children(statement) for s in block.items)
+    times = [int(n) for p in statement.pragmas for n in re.findall(r"GCC unroll (\d+)", p)]
+    if not isinstance(statement, ir.For):
+        return inside + 1
+    trip = int(statement.high) if statement.high.isdigit() else greatest.get(statement.high, 64)
+    return max(1, inside) * min([trip, *times]) if times else inside + 1
+
+
 def _drop_unused(body: ir.Block) -> bool:
     used = mentions(body) | {
         word for s in ir.walk(body) for p in s.pragmas for word in re.findall(r"\w+", p)

@@ -156,6 +156,16 @@ def test_odd_modules_are_left_alone(name: str, text: str) -> None:
     assert OPERATORS[name].apply(text, random.Random(0)) is None
 
 
+def test_edits_stop_before_the_code_explodes() -> None:
+    text, rng, jams = module(SOURCES["matmul"]), random.Random(0), 0
+    for _ in range(12):
+        result = OPERATORS["unroll_and_jam"].apply(text, rng)
+        if result is None:
+            break
+        text, jams = result[0], jams + 1
+    assert 2 <= jams <= 8
+
+
 def test_same_source_same_rng_same_edit() -> None:
     for operator in OPERATORS.values():
         text = module(SOURCES["conv"])

@@ -113,3 +113,7 @@ def _candidate(path: Path, seed: Candidate) -> Candidate:
     if best is None:
         raise InputError(f"{path}: this run has no champion yet")
     return best.candidate
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -7,6 +7,7 @@ reference; prints what a run would do and what it may cost.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -66,3 +67,7 @@ def check(experiment: Path, overrides: Sequence[str]) -> int:
             print(f"seed        {seed.note}: {format_speedup(evaluation.speedup)}")
     print("ready")
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -31,7 +31,7 @@ def plain_indices(text: str) -> str:
             inner = _divisions(re.sub(r"\b(\d+)L+\b", r"\1", strip_casts(f"[{inner}]")[1:-1]))
             pieces += [text[at : start + 1], inner]
             at = end
-        return "".join(pieces) + text[at:]
+        return _divisions("".join(pieces) + text[at:])
     return _divisions(re.sub(r"\b(\d+)L+\b", r"\1", text))
 
 

@@ -297,13 +297,11 @@ def _conditions(environment: ShapeEnv) -> tuple[str, ...]:
     for guard in environment.guards:
         expression = environment.simplify(guard.expr)
         if expression is not True and str(expression) != "True":
-            text = str(pexpr(expression))
-            if text not in found:
-                found.append(text)
+            found.append(str(pexpr(expression)))
     for symbol, bounds in environment.var_to_range.items():
         if environment.replacements.get(symbol) is None and bounds.lower > 2:
             found.append(f"{symbol} >= {bounds.lower}")
-    return tuple(found)
+    return tuple(dict.fromkeys(found))
 
 
 def _serves(

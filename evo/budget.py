@@ -93,14 +93,3 @@ def exhausted(budget: Budget, spent: Spent) -> str | None:
     if left.patience is not None and left.patience <= 0:
         return f"no new champion in {budget.patience} evaluations"
     return None
-
-
-def described(budget: Budget) -> str:
-    """The limits in words: "400 evaluations, 300 s wall time, patience 150"."""
-    parts = [
-        (budget.evaluations, "{:d} evaluations"),
-        (budget.wall_s, "{:g} s wall time"),
-        (budget.device_s, "{:g} s device time"),
-        (budget.patience, "patience {:d}"),
-    ]
-    return ", ".join(text.format(value) for value, text in parts if value is not None)

@@ -25,7 +25,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def check(experiment: Path, overrides: Sequence[str]) -> int:
     """Print one line per thing verified; raises EvoError at the first that is not right."""
-    from evo.budget import described
     from evo.config import load_config
     from evo.device import choose_device
     from evo.experiment import (
@@ -37,6 +36,7 @@ def check(experiment: Path, overrides: Sequence[str]) -> int:
     )
     from evo.facts import machine_facts
     from evo.tables import format_ms, format_speedup
+    from evo.view import budget_line
     from fitness.pool import LocalPool
     from fitness.problem import describe
 
@@ -54,7 +54,7 @@ def check(experiment: Path, overrides: Sequence[str]) -> int:
     )
     operators, _ = weighted_operators(config, device)
     print(f"operators   {len(operators)}: {', '.join(operators)}")
-    print(f"budget      {described(budget(config))}")
+    print(f"budget      {budget_line(budget(config))}")
     with LocalPool(spec) as pool:
         layers = pool.layers()
         print(f"confinement {', '.join(name for name, on in layers.items() if on is True)}")

@@ -102,7 +102,7 @@ def check_names(config: Config, device: Device, facts: ProblemFacts) -> None:
 def workers(config: Config, device: Device) -> int:
     """Candidates judged at once. Not a matter of the machine's cores: the lineage depends on it."""
     # On CUDA most of a candidate's time goes into starting its process and compiling it.
-    return config.evaluation.workers or (2 if device == "cpu" else 6)
+    return config.evaluation.workers or (2 if device == "cpu" else 8)
 
 
 def budget(config: Config) -> Budget:

@@ -86,7 +86,7 @@ class OperatorsConfig:
 class EvaluationConfig:
     """[evaluation]: how a candidate is judged."""
 
-    workers: int = 0  # candidates judged at once; 0: 2 on the CPU, 6 on CUDA
+    workers: int = 0  # candidates judged at once; 0: 2 on the CPU, 8 on CUDA
     seeds: int = at_least(1, 2)  # input draws per workload in the correctness check
     pairs: int = at_least(10, 30)  # paired timing samples per workload; fewer give no interval
     timing_budget_s: float = at_least(0.01, 0.5)  # per workload

@@ -136,7 +136,7 @@ def file_lines(event: Finished) -> list[str]:
 def _headline(event: Started) -> str:
     return (
         f"{event.experiment} on {device_line(event)}, {format_count(event.workers, 'worker')}, "
-        f"budget {_limits(event.budget)}"
+        f"budget {budget_line(event.budget)}"
     )
 
 
@@ -146,7 +146,8 @@ def device_line(event: Started) -> str:
     return f"{event.device} ({one_line(event.device_name, 60)}{threads})"
 
 
-def _limits(budget: Budget) -> str:
+def budget_line(budget: Budget) -> str:
+    """The limits of a run in words."""
     limits = []
     if budget.evaluations is not None:
         limits.append(format_count(budget.evaluations, "evaluation"))

@@ -1,8 +1,8 @@
-"""What every test shares: markers that skip, golden files, a cache of its own."""
+"""What every test shares: markers that skip, a cache and a lock of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,12 +13,6 @@ from evo.device import compiler, missing_for_cuda
 # Property tests draw the same examples on every run, and a busy machine does not fail them.
 settings.register_profile("gate", deadline=None, derandomize=True, database=None)
 settings.load_profile("gate")
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--record", action="store_true", help="write golden files anew instead of comparing"
-    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -41,18 +35,3 @@ def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         # The device's lock is one for the whole machine: a test must not wait for somebody's run.
         patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
         yield folder
-
-
-@pytest.fixture
-def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
-    """Compares a text with `golden/NAME` beside the test; writes it under `--record`."""
-
-    def compare(name: str, text: str) -> None:
-        path = request.path.parent / "golden" / name
-        if request.config.getoption("--record"):
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-        assert path.is_file(), f"{path} is missing; pytest --record writes it"
-        assert text == path.read_text(encoding="utf-8")
-
-    return compare

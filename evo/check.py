@@ -35,7 +35,7 @@ def check(experiment: Path, overrides: Sequence[str]) -> int:
         weighted_operators,
     )
     from evo.facts import machine_facts
-    from evo.tables import format_ms, format_speedup
+    from evo.tables import format_count, format_ms, format_speedup
     from evo.view import budget_line
     from fitness.pool import LocalPool
     from fitness.problem import describe
@@ -45,7 +45,8 @@ def check(experiment: Path, overrides: Sequence[str]) -> int:
     device = choose_device(config.target.device, config.path)
     spec = evaluation_spec(config, device)
     facts = machine_facts(device, threads=spec.threads)
-    print(f"device      {device}: {facts['device']}, {facts['threads']} threads")
+    threads = f", {format_count(spec.threads, 'thread')}" if device == "cpu" else ""
+    print(f"device      {device}: {facts['device']}{threads}")
     problem = describe(config.problem.path)
     check_names(config, device, problem)
     print(

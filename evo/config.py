@@ -35,6 +35,9 @@ LANGUAGES = {"cpu": ("cpp", "python"), "cuda": ("triton", "python")}
 INDUCTOR: Literal["inductor"] = "inductor"
 
 
+_NO_TABLES = ("path", "name", "overrides")
+
+
 @dataclass(frozen=True, slots=True)
 class Config:
     """One experiment, resolved.
@@ -44,6 +47,7 @@ class Config:
         name: Its stem, which names the run directory.
         seeds: Language -> seed file, or the word "inductor" to start from what TorchInductor
             generates for the reference.
+        overrides: Texts `table.key=value` that went into the tables, as given.
     """
 
     path: Path
@@ -55,6 +59,7 @@ class Config:
     search: SearchConfig
     operators: OperatorsConfig
     evaluation: EvaluationConfig
+    overrides: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -76,7 +81,7 @@ class Config:
 
     def _tables(self) -> dict[str, Any]:
         names = [field.name for field in dataclasses.fields(self)]
-        return {name: _plain(getattr(self, name)) for name in names if name not in ("path", "name")}
+        return {name: _plain(getattr(self, name)) for name in names if name not in _NO_TABLES}
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
@@ -106,7 +111,8 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     if "problem" not in data:
         raise ConfigError(f"{path}: missing table [problem]; it names the problem file by `path`")
     tables = {n: build(cls, data.get(n, {}), path, f"[{n}]") for n, cls in TABLES.items()}
-    config = Config(path=path, name=path.stem, seeds=_seeds(data.get("seeds", {}), path), **tables)
+    seeds = _seeds(data.get("seeds", {}), path)
+    config = Config(path=path, name=path.stem, seeds=seeds, overrides=tuple(overrides), **tables)
     if not any(dataclasses.astuple(config.budget)):
         raise ConfigError(
             f"{path}: [budget] sets no limit; give evaluations, wall_s, device_s or patience"

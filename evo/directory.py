@@ -49,6 +49,7 @@ def created(config: Config, directory: Path) -> Iterator[Store]:
     with Store.create(directory, experiment=text, fingerprint=fingerprint) as store:
         store.set_meta("name", config.name)
         store.set_meta("path", os.path.relpath(config.path))
+        store.set_meta("overrides", list(config.overrides))
         yield store
 
 

@@ -140,7 +140,10 @@ class ChampionFile:
 
 def reproduce(store: Store) -> str:
     """The command that makes a run like this one."""
-    return f"python -m evo.run {shlex.quote(store.meta('path') or store.meta('name') or '')}"
+    words = ["python", "-m", "evo.run", store.meta("path") or store.meta("name") or ""]
+    for override in store.meta("overrides") or ():
+        words += ["--set", override]
+    return shlex.join(words)
 
 
 def run_data(store: Store) -> RunData:

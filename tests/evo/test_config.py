@@ -261,10 +261,11 @@ def test_every_field_but_the_budget_tells_experiments_apart(experiment, tmp_path
     seeds = {**config.seeds, "python": tmp_path / "other.py"}
     found = dict(variants(dataclasses.replace(config, seeds=config.seeds)))
     found["seeds"] = dataclasses.replace(config, seeds=seeds)
-    assert {place.partition(".")[0] for place in found} == {*TABLES, "seeds", "path", "name"}
+    origin = {"path", "name", "overrides"}
+    assert {place.partition(".")[0] for place in found} == {*TABLES, "seeds", *origin}
     same = {place for place, other in found.items() if other.fingerprint() == config.fingerprint()}
     budget = {f"budget.{field.name}" for field in dataclasses.fields(config.budget)}
-    assert same == {*budget, "path", "name"}
+    assert same == {*budget, *origin}
 
 
 def test_the_contents_of_files_tell_experiments_apart(experiment, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import shlex
 
 import networkx as nx
 import pytest
@@ -10,7 +11,15 @@ import pytest
 from evo.budget import Spent
 from evo.events import Finished, Judged, Message, Resumed
 from evo.finalists import measure_finalists
-from evo.outputs import ChampionFile, finish, plain_row, row_of, run_data, write_outputs
+from evo.outputs import (
+    ChampionFile,
+    finish,
+    plain_row,
+    reproduce,
+    row_of,
+    run_data,
+    write_outputs,
+)
 from evo.tables import WorkloadRow
 from fitness.report import FinalReport, WorkloadReport
 from populations.errors import StoreError, WorkerDied
@@ -63,6 +72,19 @@ def test_a_run_that_still_goes_can_be_shown(store, directory):
     assert set(files) == {"champion", "report", "lineage", "store"}
     assert len(nx.read_graphml(directory / "lineage.graphml")) == len(kernels)
     ast.parse((directory / "champion.py").read_text())
+
+
+def test_the_command_to_repeat_names_what_was_overridden(store):
+    store.set_meta("path", "experiments/conv 1d.toml")
+    store.set_meta("overrides", ['target.cuda.workloads=["fp32_b64"]', "budget.wall_s=9"])
+    words = shlex.split(reproduce(store))
+    assert words[3:] == [
+        "experiments/conv 1d.toml",
+        "--set",
+        'target.cuda.workloads=["fp32_b64"]',
+        "--set",
+        "budget.wall_s=9",
+    ]
 
 
 def test_a_run_killed_at_its_beginning_can_be_shown(store, directory):

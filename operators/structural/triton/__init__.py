@@ -26,6 +26,7 @@
               triton_transpose_tiles      every tile the other way round
     burst     triton_burst                two to four of these at once
     recipes   triton_recipe               a known sequence of these at once
+              triton_split_products       another, for float32 products
 
 They look for what is there, not for a known kernel: an operator lists its edits, one is chosen by
 weight, and text that does not parse is never returned. New launch parameters are marked lines
@@ -54,7 +55,7 @@ def operators() -> list[TritonOperator]:
         words,
     )
     from operators.structural.triton.burst import Burst
-    from operators.structural.triton.recipes import Recipes
+    from operators.structural.triton.recipes import Recipes, SplitProducts
 
     single: list[TritonOperator] = [
         loops.LoopKind(),
@@ -81,4 +82,4 @@ def operators() -> list[TritonOperator]:
         dots.AccumulatorType(),
         dots.TransposeTiles(),
     ]
-    return [*single, Burst(single), Recipes(single)]
+    return [*single, Burst(single), Recipes(single), SplitProducts(single)]

@@ -1,4 +1,4 @@
-"""The operator that does a known sequence of edits at once."""
+"""Operators that do a known sequence of edits at once."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _RESIDENT = (
     Step("triton_hoist", "out of the visit"),
 )
 _FIRST = Step("triton_loads_first", chance=0.6)
-# Names of recipes, as their notes begin, with their steps.
+# Names of recipes, as their notes begin, with their steps. The last counts most.
 RECIPES: dict[str, tuple[Step, ...]] = {
     "operand kept": _RESIDENT,
     "operand kept, loads first": (*_RESIDENT, _FIRST),
@@ -44,6 +44,15 @@ RECIPES: dict[str, tuple[Step, ...]] = {
         *_RESIDENT,
         Step("triton_pair_loads"),
         _FIRST,
+    ),
+}
+SPLIT_RECIPES: dict[str, tuple[Step, ...]] = {
+    "products in parts": (
+        Step("triton_fit_last_tile", chance=0.3),
+        Step("triton_interchange", chance=0.5),
+        Step("triton_pack_operand", SCALARS_OUTERMOST, 0.8),
+        Step("triton_persistent", chance=0.2),
+        Step("triton_dot_precision", "x3 products"),
     ),
 }
 
@@ -58,13 +67,14 @@ class Recipes(TritonOperator):
 
     name = "triton_recipe"
     weight = 6.0
+    recipes = RECIPES
 
     def __init__(self, operators: Sequence[TritonOperator]) -> None:
         self._operators = {operator.name: operator for operator in operators}
 
     def edits(self, view: View) -> Iterator[Edit]:
         """The edits of the operators that recipes use; `apply` takes several."""
-        for name in sorted({s.operator for steps in RECIPES.values() for s in steps}):
+        for name in sorted({s.operator for steps in self.recipes.values() for s in steps}):
             yield from self._operators[name].edits(view)
 
     def apply(
@@ -78,13 +88,13 @@ class Recipes(TritonOperator):
             wanted: Take only recipes whose name contains this, with every optional step.
         """
         # The last is the most specific: tried twice as often as the others together.
-        weights = [*(1 for _ in range(len(RECIPES) - 1)), 2 * (len(RECIPES) - 1)]
-        left = dict(zip(RECIPES, weights, strict=True))
+        others = len(self.recipes) - 1
+        left = dict(zip(self.recipes, [*(1 for _ in range(others)), 2 * others or 1], strict=True))
         while left:
             name = rng.choices(list(left), list(left.values()))[0]
             del left[name]
             if wanted is None or wanted in name:
-                result = self._cook(RECIPES[name], source, rng, sure=wanted is not None)
+                result = self._cook(self.recipes[name], source, rng, sure=wanted is not None)
                 if result is not None:
                     return result[0], f"{name}: {result[1]}"
         return None
@@ -103,3 +113,15 @@ class Recipes(TritonOperator):
             elif step.chance is None:
                 return None
         return source, "; ".join(notes)
+
+
+class SplitProducts(Recipes):
+    """Float32 products on tensor cores in three parts each, on an operand packed for them.
+
+    Parts alone often lose: unpacked, the loads stay what takes the time. Loses accuracy as
+    `triton_dot_precision` does (about 3e-6 of a sum with bfloat16 parts); float16 products stay.
+    """
+
+    name = "triton_split_products"
+    weight = 2.0
+    recipes = SPLIT_RECIPES

@@ -30,3 +30,10 @@ def test_nothing_without_something_to_keep():
     assert refuses("recipe", "x = 1\n")
     result = OPERATORS["recipe"].apply(NORM, random.Random(0))
     assert result is None or result[0] != NORM
+
+
+def test_split_products_pack_an_operand_and_name_the_parts():
+    text = apply(CONV, ("split_products", "products in parts"))
+    assert ".permute(2, 0" in text
+    assert 'input_precision="bf16x3"' in text or 'input_precision="tf32x3"' in text
+    assert refuses("split_products", "x = 1\n")

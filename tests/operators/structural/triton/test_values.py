@@ -20,6 +20,7 @@ NOT_EXACT = {
     "dot_precision",
     "burst",
     "recipe",
+    "split_products",
     "cache_modifier",
     "launch_option",
 }
@@ -59,6 +60,7 @@ SEQUENCES = {
     ],
     "recipe": [("recipe", "operand kept, rows in pairs")],
     "recipe without pairs": [("recipe", "operand kept, loads first")],
+    "products in parts": [("split_products", "")],
     "fused": [("fuse_loops", ""), ("tiles_per_program", "axis 1"), ("grid_order", "swap")],
     "unrolled": [("loop_kind", "tl.static_range in the tap"), ("unroll", "the tap loop")],
 }

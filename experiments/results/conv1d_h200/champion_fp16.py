@@ -1,14 +1,15 @@
 # A kernel found by evolutionary search; plain Python, needs torch and triton.
 # Use: from champion import ModelNew, constructed and called like the reference.
 #
-# speedup: 1.34x [1.33, 1.34] (95%) over the fastest baseline
-# fp16_b2048: 0.119 ms, conv2d+compile 0.159 ms: 1.34x [1.33, 1.34]
-# kernel: #170, triton_dot_precision: ieee products in conv1d_kernel
+# speedup: 1.31x [1.31, 1.31] (95%) over the fastest baseline
+# fp16_b2048: 0.121 ms, conv2d+compile 0.158 ms: 1.31x [1.31, 1.31]
+# kernel: #137, triton_burst: evict_first for access 0 of conv1d_kernel; warp_specialize the visit
+#     loop of conv1d_kernel; mask (outs[:, None] < OUT) of access 3 of conv1d_kernel
 # computes: conv1d
 # made by: python -m evo.run experiments/conv1d.toml
 # device: NVIDIA H200
 # target: cuda
-# threads: 16
+# threads: 1
 # cores: 16
 # evo: 0.1.0
 # python: 3.12.3
@@ -33,7 +34,6 @@ BLOCK_IN = 64  # tune: 16, 32, 64, 128
 NUM_WARPS = 8  # tune: 4, 8
 NUM_STAGES = 2  # tune: 1, 2, 3, 4
 PROGRAMS = 264  # tune: 132, 264, 396, 528, 792, 1056
-MAXNREG = 128  # tune: 96, 128, 168, 232
 
 
 @triton.jit
@@ -47,7 +47,7 @@ def load_pairs(ptr, words, STEP: tl.constexpr, mask, next_mask, ODD: tl.constexp
         high = (first >> 16).to(tl.int16)
         if ODD:
             low = high
-            high = tl.load(at + (STEP + 1), mask=next_mask, other=0, eviction_policy="evict_last").to(tl.int16)
+            high = tl.load(at + (STEP + 1), mask=next_mask, other=0).to(tl.int16)
         low = low.to(ptr.dtype.element_ty, bitcast=True)
         high = high.to(ptr.dtype.element_ty, bitcast=True)
     else:
@@ -71,29 +71,34 @@ def conv1d_kernel(
     BLOCK_IN: tl.constexpr,
     BLOCK_L: tl.constexpr,
     grid_0,
-    grid_1: tl.constexpr,
+    grid_1,
     LENGTH_words,
 ):
     tl.static_assert(LENGTH % 2 == 0)
     outs = tl.arange(0, BLOCK_OUT)
-    bias = tl.load(bias_ptr + outs, mask=outs < OUT, other=0.0)
+    bias = tl.load(bias_ptr + outs, mask=outs < OUT, other=0.0, eviction_policy="evict_first")
     all_w = ()
     for start_w in tl.static_range(0, IN, BLOCK_IN):
-        for tap_w in tl.static_range(0, TAPS, 1):
+        for tap_w in tl.static_range(0, TAPS, 2 * (1)):
             ins_w = start_w + tl.arange(0, BLOCK_IN // 2 if IN - start_w <= BLOCK_IN // 2 and BLOCK_IN >= 32 else BLOCK_IN)
             all_w = all_w + (tl.load(
                 w_ptr + outs[:, None] * IN + ins_w[None, :] + tap_w * (OUT * IN),
                 mask=(outs[:, None] < OUT) & (ins_w[None, :] < IN),
                 other=0.0,
             ),)
+            if tap_w + 1 < TAPS:
+                ins_w = start_w + tl.arange(0, BLOCK_IN // 2 if IN - start_w <= BLOCK_IN // 2 and BLOCK_IN >= 32 else BLOCK_IN)
+                all_w = all_w + (tl.load(
+                    w_ptr + outs[:, None] * IN + ins_w[None, :] + (tap_w + 1) * (OUT * IN),
+                    mask=(outs[:, None] < OUT) & (ins_w[None, :] < IN),
+                    other=0.0,
+                ),)
     for visit in tl.range(
-        tl.program_id(0), grid_0 * grid_1, tl.num_programs(0), num_stages=1
-    ):
+        tl.program_id(0), grid_0 * grid_1, tl.num_programs(0), num_stages=1, 
+    warp_specialize=True):
         batch = (visit // grid_1)
         tile = (visit % grid_1)
         places = tile * BLOCK_L + tl.arange(0, BLOCK_L)
-        places = tl.max_contiguous(places, 1)
-        places = tl.max_contiguous(places, 2)
         pairs = tile * (BLOCK_L // 2) + tl.arange(0, BLOCK_L // 2)
         acc = tl.zeros([BLOCK_OUT, BLOCK_L], dtype=tl.float32)
         all_x = ()
@@ -118,12 +123,12 @@ def conv1d_kernel(
                 words = pairs + (((tap - TAPS // 2)) - ((tap - TAPS // 2)) % 2) // 2
                 next_words = pairs + ((((tap - TAPS // 2)) - ((tap - TAPS // 2)) % 2) // 2 + 1)
                 x = all_x[(start // BLOCK_IN) * TAPS + tap]
-                acc = tl.dot(w, x, acc, input_precision="ieee")
+                acc = tl.dot(w, x, acc, input_precision="tf32")
         acc = acc + bias.to(tl.float32)[:, None]
         tl.store(
             out_ptr + batch * OUT * LENGTH + outs[:, None] * LENGTH + places[None, :],
             acc.to(out_ptr.dtype.element_ty),
-            mask=(outs[:, None] < OUT) & (places[None, :] < LENGTH),
+            mask=(((outs[:, None] < OUT)) | (BLOCK_OUT <= OUT)) & (places[None, :] < LENGTH),
         )
 
 
@@ -157,6 +162,5 @@ class ModelNew(nn.Module):
             grid_0=batch,
             grid_1=triton.cdiv(length, BLOCK_L),
             LENGTH_words=(length) // 2,
-            maxnreg=MAXNREG,
         )
         return out

@@ -1,4 +1,7 @@
-"""`python -m benchmarks rate|memory|startup|resume|all`: measure, print a table, keep the numbers.
+"""`python -m benchmarks KIND`: measure, print a table, keep the numbers.
+
+KIND is one of rate, memory, startup and resume, `all` for these four, or aa or stages, which
+measure the judge on a device and take their own options.
 
 The rate depends on who else uses the machine: every result tells which share of the processors
 others had meanwhile, and the best of several repeats is the one to quote.
@@ -16,11 +19,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import memory, rate, report, resume, startup
+from benchmarks import aa, memory, rate, report, resume, stages, startup
 from benchmarks.tree import LoadWatch
 from evo.facts import machine_facts
 
-KINDS = ("rate", "memory", "startup", "resume", "all")
+OWN = ("rate", "memory", "startup", "resume")
+KINDS = (*OWN, "aa", "stages", "all")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,9 +40,9 @@ def _run(options: argparse.Namespace) -> int:
     watch = LoadWatch()
     results: dict[str, Any] = {
         "unix_s": round(time.time()),
-        "machine": machine_facts("cpu", threads=1),
+        "machine": machine_facts(options.device, threads=options.threads),
     }
-    wanted = KINDS[:-1] if options.kind == "all" else (options.kind,)
+    wanted = OWN if options.kind == "all" else (options.kind,)
     for kind in wanted:
         results[kind] = _measured(kind, options)
         print(report.table({kind: results[kind]}), flush=True)
@@ -62,6 +66,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--kernels", type=int, default=1000, help="kernels of the resumed run")
     parser.add_argument("--repeats", type=int, default=5, help="of startup and resume")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="of aa and stages")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads of aa and stages")
+    parser.add_argument(
+        "--repetitions", type=int, default=200, help="of aa and stages (default: 200)"
+    )
+    parser.add_argument("--pairs", type=int, default=60, help="of aa, per measurement")
+    parser.add_argument(
+        "--workloads",
+        default="",
+        help=f"of aa, separated by commas (default: {aa.DEFAULT['cpu']} or {aa.DEFAULT['cuda']})",
+    )
     parser.add_argument("--json", type=Path, help="where the numbers go (runs/benchmarks/...)")
     return parser
 
@@ -71,6 +86,17 @@ def _measured(kind: str, options: argparse.Namespace) -> Any:
         return [rate.measure(count) for count in options.candidates]
     if kind == "memory":
         return memory.measure(min(options.candidates))
+    if kind == "aa":
+        workloads = tuple(filter(None, options.workloads.split(",")))
+        return aa.measure(
+            options.device,
+            options.repetitions,
+            workloads,
+            threads=options.threads,
+            pairs=options.pairs,
+        )
+    if kind == "stages":
+        return stages.measure(options.device, options.repetitions, options.threads)
     if kind == "startup":
         return startup.measure(options.repeats)
     return resume.measure(options.kernels, options.repeats)

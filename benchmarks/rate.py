@@ -76,7 +76,7 @@ def measure(candidates: int) -> dict[str, Any]:
             trivial.ready_pool(experiment) as (pool, seeds),
             Store.create(Path(folder), experiment=text, fingerprint=fingerprint) as store,
         ):
-            layers = dict(pool.layers())
+            layers = {name: str(layer) for name, layer in pool.layers().items()}
             total = candidates + len(seeds)
             search = trivial.build(experiment, pool, store, evaluations=total, observer=watch)
             load = LoadWatch()

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks import stages
 from evo.tables import text_table
 
 RATE_PER_S = 50.0
@@ -14,6 +15,13 @@ CPU_S = 0.03
 ABOVE_TORCH_MB = 120.0
 IMPORT_S = 0.3
 RESUME_S = 1.0
+COVERAGE = 0.93
+FALSE_FASTER = 0.01
+# Of the reported speedup, for kernels that take at least about a millisecond.
+VARIATION = {"cpu": 0.03, "cuda": 0.01}
+LONG_MS = 0.7
+# Of Triton's do_bench.
+APART = 0.03
 _MB = 1 << 20
 
 
@@ -49,6 +57,10 @@ def lines(results: Mapping[str, Any]) -> Iterator[Line]:
             text = f"{best:.3f} s, median {median:.3f} s"
             bar = (f"<= {IMPORT_S:g} s", best <= IMPORT_S) if name != "python" else ("", None)
             yield Line({"python": "python itself", "help": "--help"}.get(name, name), text, *bar)
+    if found := results.get("aa"):
+        yield from _aa(found)
+    if found := results.get("stages"):
+        yield from _stages(found)
     if found := results.get("resume"):
         for name in ("submitted", "evaluated"):
             best, median = found[name]["best_s"], found[name]["median_s"]
@@ -58,6 +70,57 @@ def lines(results: Mapping[str, Any]) -> Iterator[Line]:
                 f"<= {RESUME_S:g} s",
                 best <= RESUME_S,
             )
+
+
+def _aa(found: Mapping[str, Any]) -> Iterator[Line]:
+    count = found["repetitions"]
+    for workload, seen in found["workloads"].items():
+        ms = seen["candidate_ms"]
+        yield Line(f"{found['device']}, {workload}: {count} times against itself", f"{ms:.3g} ms")
+        yield Line(
+            "  intervals that hold 1",
+            f"{seen['coverage']:.1%}",
+            f">= {COVERAGE:.0%}",
+            seen["coverage"] >= COVERAGE,
+        )
+        yield Line(
+            "  called faster by 1%",
+            f"{seen['false_faster']:.1%}",
+            f"<= {FALSE_FASTER:.0%}",
+            seen["false_faster"] <= FALSE_FASTER,
+        )
+        bar = VARIATION[found["device"]]
+        long = ms >= LONG_MS
+        yield Line(
+            "  coefficient of variation",
+            f"{seen['variation']:.2%}",
+            f"<= {bar:.0%}" if long else "",
+            seen["variation"] <= bar if long else None,
+        )
+        yield Line("  half-width of the interval", f"{seen['half_width']:.2%}")
+        if (theirs := seen.get("do_bench_ms")) is not None:
+            apart = abs(ms / theirs - 1)
+            yield Line(
+                "  do_bench",
+                f"{theirs:.4g} ms, {apart:.1%} apart",
+                f"<= {APART:.0%}",
+                apart <= APART,
+            )
+
+
+def _stages(found: Mapping[str, Any]) -> Iterator[Line]:
+    for kind, bar in (("passed", stages.PASSED_S), ("wrong", stages.REJECTED_S), ("refused", 0.0)):
+        seen = found[kind]
+        device_s = seen["device_s"]
+        yield Line(
+            f"{found['device']}, {kind}: lease of one judgement",
+            f"{device_s:.3f} s",
+            f"<= {bar:g} s",
+            device_s <= bar,
+        )
+        for stage, spent in seen["stages"].items():
+            text = f"{spent['device_s']:.3f} s of {spent['wall_s']:.3f} s"
+            yield Line(f"  {stage}", text)
 
 
 def _rate(found: Mapping[str, Any]) -> Iterator[Line]:

@@ -9,6 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from fitness.telemetry import busy_s
+
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -156,7 +158,7 @@ class LoadWatch:
     """Tells how busy others kept the machine since it was made."""
 
     def __init__(self) -> None:
-        self._busy_s, self._root = _busy_s(), os.getpid()
+        self._busy_s, self._root = busy_s() or 0.0, os.getpid()
         self._ours_s, self._began = cpu_s(self._root), time.monotonic()
 
     def read(self, ours_s: float | None = None) -> Load:
@@ -164,15 +166,8 @@ class LoadWatch:
         if ours_s is None:
             ours_s = cpu_s(self._root) - self._ours_s
         wall_s = (time.monotonic() - self._began) * (os.cpu_count() or 1)
-        others_s = _busy_s() - self._busy_s - ours_s
+        others_s = (busy_s() or 0.0) - self._busy_s - ours_s
         return Load(os.getloadavg()[0], max(others_s, 0.0) / wall_s)
-
-
-def _busy_s() -> float:
-    # user, nice, system, idle, iowait, irq, softirq, steal
-    words = Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()
-    ticks = [int(word) for word in words[1:9]]
-    return (sum(ticks) - ticks[3] - ticks[4]) / _TICKS
 
 
 def _everyone() -> Iterator[Process]:

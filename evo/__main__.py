@@ -11,7 +11,9 @@ from importlib import import_module
 COMMANDS = {
     "run": ("evo.run", "search for a faster kernel: evo run experiments/conv1d.toml"),
     "check": ("evo.check", "verify an experiment before anything is spent"),
+    "doctor": ("evo.doctor", "what this machine can confine, compile and measure"),
     "bench": ("evo.bench", "measure a kernel against every baseline, over all workloads"),
+    "verify": ("evo.verify", "is a kernel from anywhere right, and is it faster?"),
     "report": ("evo.outputs", "write the report and the lineage of a run again"),
 }
 

@@ -11,16 +11,17 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from evo.inline import LOADER_MODULE
 from evo.tables import closing_table, format_speedup, text_table
 from populations.errors import InputError
 
 if TYPE_CHECKING:
+    from fitness.report import FinalReport
     from populations.kernel import Candidate
 
 # What `evo.inline` puts around the loader's text.
@@ -49,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def bench(options: argparse.Namespace) -> int:
     """Measure, print the table, write the file."""
     from evo.config import load_config
+    from evo.confinement import require_layers
     from evo.device import choose_device
     from evo.experiment import chosen_target, evaluation_spec, seed_candidates
     from evo.facts import machine_facts
@@ -58,13 +60,14 @@ def bench(options: argparse.Namespace) -> int:
     config = load_config(options.experiment, options.set)
     device = choose_device(config.target.device, config.path)
     seed = seed_candidates(config, device)[0]
-    candidate = _candidate(options.kernel, seed)
+    candidate = read_kernel(options.kernel)
     target = chosen_target(config, device)
     workloads = tuple(options.workloads.split(",")) if options.workloads else target.final_workloads
     if options.out and not options.out.parent.is_dir():
         raise InputError(f"--out {options.out}: no such folder {options.out.parent}")
     spec = evaluation_spec(config, device)
     with LocalPool(spec) as pool:
+        require_layers(config, pool.layers)
         report = pool.verify(
             candidate,
             seed=seed,
@@ -78,24 +81,33 @@ def bench(options: argparse.Namespace) -> int:
     rows = rows_of(report)
     print(text_table(*closing_table(rows)))
     print(f"geometric mean over the fastest baseline: {format_speedup(report.speedup)}")
+    if roofline := report.details.get("roofline"):
+        shares = ", ".join(f"{name} {floor['share']:.0%}" for name, floor in roofline.items())
+        print(f"share of the roofline: {shares}")
     if options.out:
         facts = machine_facts(device, threads=spec.threads)
-        plain = {"facts": facts, "source": candidate.source, **asdict(report)}
-        options.out.write_text(json.dumps(plain, indent=1, default=str) + "\n")
+        write_report(options.out, report, candidate, {"facts": facts})
         print(f"raw samples: {options.out}")
     return 0
 
 
-def _with_import(source: str) -> str:
-    """A champion's file as it was judged: the loader imported, whose text the gate would refuse."""
-    return _LOADER.sub(f"from {LOADER_MODULE} import load_cpp", source, count=1)
+def write_report(
+    path: Path, report: FinalReport, candidate: Candidate, about: Mapping[str, Any]
+) -> None:
+    """Write a report with the kernel's source and every raw sample as JSON, `about` in front."""
+    plain = {**about, "source": candidate.source, **asdict(report)}
+    path.write_text(json.dumps(plain, indent=1, default=str) + "\n", encoding="utf-8")
 
 
-def _candidate(path: Path, seed: Candidate) -> Candidate:
-    """The kernel to measure. A file's language is told by what it calls."""
-    from dataclasses import replace
+def read_kernel(path: Path) -> Candidate:
+    """The kernel of a file, or the champion of a run directory.
 
-    from populations.store import FILE_NAME, Store
+    A file's language is told by what it calls.
+
+    Raises:
+        InputError: There is no such file, it is no text, or the run has no champion yet.
+    """
+    from populations.kernel import Candidate
 
     if path.is_file():
         try:
@@ -103,7 +115,9 @@ def _candidate(path: Path, seed: Candidate) -> Candidate:
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"{path}: cannot be read as text: {error}") from error
         found = [language for sign, language in SIGNS.items() if sign in source]
-        return replace(seed, source=source, language=(found or ["python"])[0], note=path.name)
+        return Candidate(0, source, (found or ["python"])[0], note=path.name)
+    from populations.store import FILE_NAME, Store
+
     if not (path / FILE_NAME).is_file():
         raise InputError(f"{path}: neither a kernel's file nor a run directory")
     from evo.outputs import run_data
@@ -113,6 +127,11 @@ def _candidate(path: Path, seed: Candidate) -> Candidate:
     if best is None:
         raise InputError(f"{path}: this run has no champion yet")
     return best.candidate
+
+
+def _with_import(source: str) -> str:
+    """A champion's file as it was judged: the loader imported, whose text the gate would refuse."""
+    return _LOADER.sub(f"from {LOADER_MODULE} import load_cpp", source, count=1)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def check(experiment: Path, overrides: Sequence[str]) -> int:
     """Print one line per thing verified; raises EvoError at the first that is not right."""
     from evo.config import load_config
+    from evo.confinement import require_layers
     from evo.device import choose_device
     from evo.experiment import (
         budget,
@@ -57,8 +58,12 @@ def check(experiment: Path, overrides: Sequence[str]) -> int:
     print(f"operators   {len(operators)}: {', '.join(operators)}")
     print(f"budget      {budget_line(budget(config))}")
     with LocalPool(spec) as pool:
+        require_layers(config, pool.layers)
         layers = pool.layers()
-        print(f"confinement {', '.join(name for name, on in layers.items() if on is True)}")
+        print(f"confinement {', '.join(str(layer) for layer in layers.values() if layer.on)}")
+        found = pool.examine_problem()
+        for text in (*found.refused, *found.notes):
+            print(f"note        {text}")
         table = pool.measure_baselines()
         for workload, times in table.times_ms.items():
             listed = ", ".join(f"{name} {format_ms(ms)} ms" for name, ms in times.items())

@@ -24,6 +24,7 @@ from evo.settings import (
     EvaluationConfig,
     OperatorsConfig,
     ProblemConfig,
+    SandboxConfig,
     SearchConfig,
     TargetConfig,
 )
@@ -59,6 +60,7 @@ class Config:
     search: SearchConfig
     operators: OperatorsConfig
     evaluation: EvaluationConfig
+    sandbox: SandboxConfig
     overrides: tuple[str, ...] = ()
 
     @property

@@ -103,6 +103,7 @@ class Finished:
         spent: What the whole run used.
         files: What it is -> its path as a person would type it, as in "champion" ->
             "runs/conv1d/champion.py".
+        provisional: Whether the champion was not judged again, as it is when a search ends well.
     """
 
     reason: str
@@ -110,6 +111,7 @@ class Finished:
     table: Sequence[WorkloadRow]
     spent: Spent
     files: Mapping[str, str] = field(default_factory=dict)
+    provisional: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,13 @@ def evaluation_spec(config: Config, device: Device) -> EvaluationSpec:
         memory_bytes=evaluation.memory_mb << 20,
         processes=evaluation.processes,
         workers=workers(config, device),
+        determinism=evaluation.determinism,
+        held_out=evaluation.held_out,
+        allow_packed_weights=evaluation.allow_packed_weights,
+        allow_degenerate=evaluation.allow_degenerate,
+        allow_library_calls=evaluation.allow_library_calls,
+        allow_torch_compute=evaluation.allow_torch_compute,
+        allow_state=evaluation.allow_state,
     )
 
 

@@ -2,7 +2,8 @@
 
 The best of many noisy measurements is partly luck. The champion is the finalist that is the fastest
 in this second, longer measurement, on fresh seeds and against every baseline, and the numbers
-reported are those of it.
+reported are those of it. It is judged there anew in processes of its own, with more questions than
+in the search; until then a champion is provisional.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from evo.config import Config
 from evo.events import Message, Observer
 from evo.experiment import chosen_target
 from evo.outputs import plain_row
-from evo.tables import WorkloadRow
+from evo.tables import WorkloadRow, one_line
 from populations.errors import WorkerError
 
 if TYPE_CHECKING:
@@ -24,14 +25,16 @@ if TYPE_CHECKING:
     from fitness.report import FinalReport
     from populations.kernel import Kernel
 
+_REASON_SHOWN = 300
+
 
 def measure_finalists(
     config: Config, device: Device, pool: LocalPool, search: Search, observer: Observer
 ) -> None:
     """Time the best kernels once more and store the champion's result as it stands each time.
 
-    A kernel that is wrong on fresh seeds falls, and the next best takes its place. The store's meta
-    "final" then names the champion, or none when all of them fell.
+    A kernel that fails falls, and the next best takes its place; the event "verified" keeps why.
+    The store's meta "final" then names the champion, or none when all of them fell.
     """
     target = chosen_target(config, device)
     store = search.parts.store
@@ -51,12 +54,15 @@ def measure_finalists(
             observer.notify(Message(f"finalist #{kernel.number} was not measured: {error}"))
             measured += 1
             continue
-        store.add_event("verified", {"number": kernel.number, "outcome": str(report.outcome)})
+        word = {"number": kernel.number, "outcome": str(report.outcome)}
         if report.speedup is None:
-            observer.notify(Message(f"finalist #{kernel.number} fell: {report.diagnostics}"))
+            store.add_event("verified", {**word, "reason": report.diagnostics})
+            reason = f"{report.outcome}: {one_line(report.diagnostics, _REASON_SHOWN)}"
+            observer.notify(Message(f"finalist #{kernel.number} fell: {reason}"))
             if best is None:
                 store.set_meta("final", {"champion": None, "rows": []})
             continue
+        store.add_event("verified", word)
         measured += 1
         if best is None or report.speedup.low > best[0]:
             final = {"champion": kernel.number, **final_rows(report)}

@@ -25,7 +25,7 @@ from evo.events import (
     Resumed,
     Started,
 )
-from evo.tables import WorkloadRow, workload_rows
+from evo.tables import PROVISIONAL, WorkloadRow, workload_rows
 from populations.errors import EvoError, StoreError
 from populations.outcome import Speedup
 
@@ -77,7 +77,14 @@ def write_outputs(store: Store, directory: Path) -> dict[str, str]:
             (directory / CHAMPION).unlink(missing_ok=True)
         else:
             files = {"champion": CHAMPION, **files}
-            write_champion(store, directory, data.best, speedup=data.headline, table=data.table)
+            write_champion(
+                store,
+                directory,
+                data.best,
+                speedup=data.headline,
+                table=data.table,
+                provisional=data.provisional,
+            )
     except OSError as error:
         raise StoreError(f"{directory}: cannot be written: {error.strerror}") from error
     return {what: str(directory / name) for what, name in files.items()}
@@ -90,14 +97,20 @@ def write_champion(
     *,
     speedup: Speedup | None,
     table: Sequence[WorkloadRow],
+    provisional: bool,
 ) -> None:
     """Write `champion.py`, a plain file that needs torch (and Triton) only.
+
+    A champion of a search that still runs is provisional, and the file says so: only one that was
+    judged again, with other seeds and more questions, is final.
 
     Raises what `evo.export.export_champion` raises.
     """
     from evo.export import export_champion
 
     facts = {"computes": store.meta("name") or "", "made by": reproduce(store)}
+    if provisional:
+        facts["standing"] = PROVISIONAL.strip(" ()")
     facts |= store.meta("facts") or {}
     export_champion(champion, directory / CHAMPION, facts=facts, speedup=speedup, table=table)
 
@@ -130,7 +143,12 @@ class ChampionFile:
         table = workload_rows(baselines, self._store.evaluation(0), evaluation)
         try:
             write_champion(
-                self._store, self._directory, champion, speedup=evaluation.speedup, table=table
+                self._store,
+                self._directory,
+                champion,
+                speedup=evaluation.speedup,
+                table=table,
+                provisional=True,
             )
         except (EvoError, OSError) as error:
             if not self._said:
@@ -224,6 +242,7 @@ def finish(store: Store, directory: Path, observer: Observer) -> None:
             table=data.table,
             spent=data.spent,
             files=files,
+            provisional=data.provisional,
         )
     )
 

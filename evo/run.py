@@ -54,6 +54,7 @@ def run(request: Request) -> int:
     Raises:
         EvoError: Bad input, or our own machinery failed. What was judged is in the store.
     """
+    from evo.confinement import require_layers
     from evo.directory import created, opened
     from evo.experiment import evaluation_spec, seed_languages
     from evo.view import terminal_view
@@ -64,6 +65,7 @@ def run(request: Request) -> int:
         # Held before anything is measured: another process may be writing the run.
         store = stack.enter_context(opened(config, directory, device)) if request.resume else None
         pool = stack.enter_context(LocalPool(evaluation_spec(config, device)))
+        require_layers(config, pool.layers)
         view = stack.enter_context(terminal_view())
         if store is not None and (baselines := store.meta("baselines")):
             pool.adopt_baselines(baselines)
@@ -121,6 +123,7 @@ def _judged_seeds(request: Request, pool: LocalPool, observer: Observer) -> tupl
     from populations.kernel import Kernel
 
     seeds = tuple(seed_candidates(request.config, request.device))
+    pool.examine_problem()
     pool.measure_baselines(lambda step: observer.notify(Message(f"baseline {step}")))
     observer.notify(Message(f"seed {', '.join(seed.note for seed in seeds)}"))
     return tuple(map(Kernel, seeds, pool.check(seeds)))
@@ -135,7 +138,7 @@ def _describe(request: Request, pool: LocalPool, store: Store) -> None:
     if store.meta("target") is None:
         store.set_meta("target", request.device)
     if store.meta("facts") is None:
-        layers = ", ".join(name for name, on in pool.layers().items() if on is True)
+        layers = ", ".join(str(layer) for layer in pool.layers().values() if layer.on)
         facts = machine_facts(request.device, threads=pool.spec.threads)
         store.set_meta("facts", {**facts, "confinement": layers})
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from fitness.sandbox.layers import NAMES as LAYERS
+
 
 def at_least(least: float, default: float) -> Any:
     """A field of a table: a number with a default that must not be smaller than `least`."""
@@ -88,12 +90,31 @@ class EvaluationConfig:
 
     workers: int = 0  # candidates judged at once; 0: 2 on the CPU, 8 on CUDA
     seeds: int = at_least(1, 2)  # input draws per workload in the correctness check
-    pairs: int = at_least(10, 30)  # paired timing samples per workload; fewer give no interval
+    pairs: int = at_least(10, 20)  # paired timing samples per workload; fewer give no interval
     timing_budget_s: float = at_least(0.01, 0.5)  # per workload
     build_limit_s: float = at_least(1, 60.0)
     run_limit_s: float = at_least(1, 20.0)
     memory_mb: int = at_least(64, 8192)  # beyond what torch itself maps
     processes: int = at_least(1, 256)  # processes and threads of one candidate
+    # Two answers to the same inputs: both right, or equal bit by bit.
+    determinism: Literal["tolerance", "bitwise"] = "tolerance"
+    # What a finalist may do with shapes near the workloads: refuse them but not get them wrong
+    # ("report"), only get them right ("require"), anything ("ignore").
+    held_out: Literal["report", "require", "ignore"] = "report"
+    allow_packed_weights: bool = False  # weights made into something else when constructed
+    allow_degenerate: bool = False  # take on a problem that zeros or a constant would solve
+    # What a kernel's source may do; what it does is shown in any case.
+    allow_library_calls: bool = True  # products, convolutions, attention of torch, cuBLAS, BLAS
+    allow_torch_compute: bool = True  # any operation of torch that computes on tensors
+    allow_state: bool = True  # caches, written attributes, CUDA graphs, static variables of C++
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxConfig:
+    """[sandbox]: what must confine candidates, or nothing is run."""
+
+    # Names of layers, as `evo doctor` prints them; empty: whatever the machine offers.
+    require: tuple[str, ...] = field(default=(), metadata={"choices": LAYERS})
 
 
 TABLES: dict[str, type[Any]] = {
@@ -103,4 +124,5 @@ TABLES: dict[str, type[Any]] = {
     "search": SearchConfig,
     "operators": OperatorsConfig,
     "evaluation": EvaluationConfig,
+    "sandbox": SandboxConfig,
 }

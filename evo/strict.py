@@ -53,6 +53,7 @@ def build(cls: type[Any], table: object, path: Path, where: str) -> Any:
             place = f"{where} {spec.name}"
             values[spec.name] = convert(hints[spec.name], table[spec.name], path, place)
             _check_least(spec, values[spec.name], path, place)
+            _check_choices(spec, values[spec.name], path, place)
         elif spec.default is spec.default_factory is dataclasses.MISSING:
             raise ConfigError(f'{path}: {where} missing key "{spec.name}"')
     return cls(**values)
@@ -77,8 +78,8 @@ def convert(hint: Any, value: Any, path: Path, where: str) -> Any:
             key: convert(args[1], item, path, f"{where} {json.dumps(key)}")
             for key, item in value.items()
         }
-    if hint in (int, float):
-        return _number(hint, value, path, where)
+    if hint in (bool, int, float):
+        return _plain(hint, value, path, where)
     names = {Path: "a path in quotes", tuple: "a list of names in quotes"}
     expected = names.get(hint) or names.get(origin, "a table")
     raise ConfigError(f"{path}: {where} must be {expected}, but got {value!r}")
@@ -101,10 +102,10 @@ def _literal(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def _number(hint: Any, value: Any, path: Path, where: str) -> Any:
-    kinds = (int, float) if hint is float else (int,)
-    if isinstance(value, bool) or not isinstance(value, kinds):
-        expected = "a whole number" if hint is int else "a number"
+def _plain(hint: Any, value: Any, path: Path, where: str) -> Any:
+    kinds = (int, float) if hint is float else (hint,)
+    if isinstance(value, bool) is not (hint is bool) or not isinstance(value, kinds):
+        expected = {bool: "true or false", int: "a whole number"}.get(hint, "a number")
         raise ConfigError(f"{path}: {where} must be {expected}, but got {value!r}")
     if value > _GREATEST or math.isnan(value):
         raise ConfigError(f"{path}: {where} must be at most {_GREATEST}, but got {value:.6g}")
@@ -117,6 +118,14 @@ def _check_least(spec: dataclasses.Field[Any], value: Any, path: Path, where: st
     least = spec.metadata.get("least")
     if least is not None and value < least:
         raise ConfigError(f"{path}: {where} must be at least {least}, but got {value}")
+
+
+def _check_choices(spec: dataclasses.Field[Any], value: Any, path: Path, where: str) -> None:
+    known: Sequence[str] = spec.metadata.get("choices", ())
+    for name in value if known else ():
+        if name not in known:
+            text = json.dumps(name, ensure_ascii=False)
+            raise ConfigError(f"{path}: {where} has no {text} to choose{nearest(name, known)}")
 
 
 def _existing(folder: Path, name: str, path: Path, where: str) -> Path:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 # Stands where there is no number.
 NOTHING = "-"
+# Said of a champion as long as it was not judged again in fresh processes on fresh seeds.
+PROVISIONAL = " (provisional: not judged again yet)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

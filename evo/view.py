@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol, TextIO
 from evo.events import BaselinesMeasured, Event, Finished, Judged, Message, Resumed, Started
 from evo.progress import Improvement, Progress
 from evo.tables import (
+    PROVISIONAL,
     closing_table,
     format_count,
     format_duration,
@@ -124,7 +125,9 @@ def closing_lines(event: Finished) -> list[str]:
     if event.champion is None:
         return [*lines, "no kernel passed, so there is no champion"]
     speedup = format_speedup(event.champion.evaluation.speedup)
-    return [*lines, f"champion #{event.champion.number}: {speedup} over the fastest baseline"]
+    standing = PROVISIONAL if event.provisional else ""
+    champion = f"champion #{event.champion.number}{standing}"
+    return [*lines, f"{champion}: {speedup} over the fastest baseline"]
 
 
 def file_lines(event: Finished) -> list[str]:

@@ -9,22 +9,25 @@ from __future__ import annotations
 import select
 import socket
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 
-from fitness.bench import Stopwatch, prepare, settings_of, synchronise
-from fitness.exchange import flatten, spec_of, unflatten
+from fitness.bench import Stopwatch, Timed, prepare, settings_of, synchronise
+from fitness.contents import drawn, on_device
+from fitness.exchange import TensorSpec, flatten, spec_of, unflatten
 from fitness.pace import follow
 from fitness.problem import COMPILED_SUFFIX, Problem
 from fitness.sandbox.channel import Channel
 from fitness.spec import EvaluationSpec
+from fitness.variation import Contents
 from populations.errors import ProblemError, WorkerError
 
 _ANSWER_LIMIT_S = 120.0
-# Prepared calls kept, with their inputs on the device; judges replace their seeds now and then.
-_KEPT_CALLS = 64
+# Inputs kept on the device; judges replace their seeds now and then.
+_KEPT_CONTENTS = 32
 # Shapes that one model may be compiled for; every workload is one.
 _SHAPES = 4096
 
@@ -70,7 +73,11 @@ class _Baselines:
         self._problem: Problem | None = None
         self._stopwatch = Stopwatch(self._device)
         self._models: dict[tuple[str, torch.dtype | None], Any] = {}
-        self._calls: OrderedDict[tuple[str, str, int], Callable[[], Any]] = OrderedDict()
+        self._kept: OrderedDict[
+            tuple[str, tuple[int, ...]], tuple[Contents, torch.dtype | None]
+        ] = OrderedDict()
+        self._outputs: dict[tuple[str, str], tuple[TensorSpec, ...]] = {}
+        self._warm: set[tuple[str, str, torch.dtype | None]] = set()
 
     def answer(self, question: dict[str, Any], channel: Channel) -> dict[str, Any]:
         descriptors = channel.receive_fds(_ANSWER_LIMIT_S) if question["do"] == "pace" else []
@@ -80,11 +87,11 @@ class _Baselines:
             if question["do"] == "contents":
                 return self._contents(self._problem)
             if question["do"] == "warm":
-                self._call(self._problem, *question["key"])
+                self._timed(self._problem, *question["key"])
                 return {}
-            calls = [self._call(self._problem, *key) for key in question["keys"]]
+            timed = [self._timed(self._problem, *key) for key in question["keys"]]
             batch = self._stopwatch.batch
-            follow(descriptors[0], lambda number, n, settle_ms: batch(calls[number], n, settle_ms))
+            follow(descriptors[0], lambda request: batch(timed[request.subject], request))
             return {}
         except ProblemError as error:
             return {"problem_error": str(error)}
@@ -103,28 +110,41 @@ class _Baselines:
             "baselines": list(problem.selected(self._spec.baselines, "baseline")),
         }
 
-    def _call(self, problem: Problem, baseline: str, workload: str, seed: int) -> Any:
-        """A call of a baseline, compiled and warm."""
-        key = (baseline, workload, seed)
-        if key in self._calls:
-            self._calls.move_to_end(key)
-            return self._calls[key]
-        inputs = problem.inputs(workload, seed)
-        model = self._model(problem, baseline, problem.shared_dtype(inputs))
-        tree, tensors = flatten(inputs)
-        arguments = unflatten(tree, [t.to(self._device) for t in tensors])
+    def _timed(self, problem: Problem, baseline: str, workload: str, seeds: Sequence[int]) -> Timed:
+        """A baseline on a workload, compiled and warm."""
+        contents, dtype = self._drawn(problem, workload, tuple(seeds))
+        model, arguments = self._model(problem, baseline, dtype), contents.arguments
+        timed = Timed(
+            lambda: model(*arguments), contents, self._outputs.get((baseline, workload), ())
+        )
+        # Static shapes: every workload is compiled for itself.
+        if (baseline, workload, dtype) not in self._warm:
+            with torch.no_grad():
+                for number in range(2):
+                    contents.refresh(number, number + 1)
+                    result = timed.call()
+            outputs = tuple(spec_of(t) for t in flatten(result)[1])
+            self._outputs[baseline, workload] = outputs
+            timed = replace(timed, outputs=outputs)
+            synchronise(self._device)
+            self._warm.add((baseline, workload, dtype))
+        return timed
 
-        def call() -> Any:
-            return model(*arguments)
-
-        with torch.no_grad():
-            for _ in range(2):
-                call()
-        synchronise(self._device)
-        self._calls[key] = call
-        if len(self._calls) > _KEPT_CALLS:
-            self._calls.popitem(last=False)
-        return call
+    def _drawn(
+        self, problem: Problem, workload: str, seeds: tuple[int, ...]
+    ) -> tuple[Contents, torch.dtype | None]:
+        """The inputs from these seeds, and what models are cast to for them."""
+        key = (workload, seeds)
+        if key not in self._kept:
+            tree, sets, changes = drawn(problem, workload, seeds)
+            dtype = problem.shared_dtype(unflatten(tree, sets[0]))
+            specs = [spec_of(t) for t in sets[0]]
+            contents = Contents(tree, on_device(sets, specs, self._device), changes)
+            self._kept[key] = contents, dtype
+            if len(self._kept) > _KEPT_CONTENTS:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(key)
+        return self._kept[key]
 
     def _model(self, problem: Problem, baseline: str, dtype: torch.dtype | None) -> Any:
         key = (baseline, dtype)

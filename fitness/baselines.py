@@ -17,8 +17,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fitness import timing
+from fitness.batches import Batches
 from fitness.lease import DeviceLease
-from fitness.pace import Pacemaker, Silence
+from fitness.pace import Answer, Pacemaker, Request, Silence
 from fitness.sandbox.channel import Channel
 from fitness.spec import EvaluationSpec
 from populations.errors import ProblemError, WorkerDied, WorkerError, WorkerTimeout
@@ -50,20 +51,21 @@ class BaselineTable:
 class BaselineClient:
     """One end of a conversation with the baselines' process."""
 
-    def __init__(self, channel: Channel, pid: int) -> None:
-        """Use a channel to the process with this number."""
+    def __init__(self, channel: Channel, pid: int, device: str) -> None:
+        """Use a channel to the process with this number, which computes on a device."""
         self._channel = channel
         self._pid = pid
-        self._warm: set[tuple[str, str, int]] = set()
+        self._device = device
+        self._warm: set[tuple[str, str, tuple[int, ...]]] = set()
 
     def contents(self) -> dict[str, list[str]]:
         """Names of the selected "workloads" and "baselines". Raises ProblemError."""
         answer = self._ask({"do": "contents"}, COMPILE_LIMIT_S)
         return {kind: answer[kind] for kind in ("workloads", "baselines")}
 
-    def warm(self, baseline: str, workload: str, seed: int) -> str:
+    def warm(self, baseline: str, workload: str, seeds: tuple[int, ...]) -> str:
         """Compile a baseline and make its inputs, unless done before; says why it failed, or ""."""
-        key = (baseline, workload, seed)
+        key = (baseline, workload, seeds)
         if key in self._warm:
             return ""
         failed: str = self._ask({"do": "warm", "key": key}, COMPILE_LIMIT_S).get("failed", "")
@@ -73,23 +75,35 @@ class BaselineClient:
 
     @contextmanager
     def subjects(
-        self, names: Sequence[str], workload: str, seed: int
+        self, names: Sequence[str], workload: str, seeds: tuple[int, ...], rng: random.Random
     ) -> Iterator[list[timing.Subject]]:
-        """Baselines on a workload with inputs from a seed, for timing; ask nothing else then."""
-        keys = [(name, workload, seed) for name in names]
+        """Baselines on a workload with inputs from seeds, for timing; ask nothing else then."""
+        keys = [(name, workload, seeds) for name in names]
         pacemaker = Pacemaker()
         self._send({"do": "pace", "keys": keys}, [pacemaker.theirs.fileno()])
         pacemaker.handed_over()
         try:
-            yield [_Subject(self, pacemaker, number, name) for number, name in enumerate(names)]
+            yield [
+                _Subject(
+                    self,
+                    Batches(
+                        lambda request: self.batch(pacemaker, request),
+                        rng,
+                        subject=number,
+                        device=self._device,
+                    ),
+                    name,
+                )
+                for number, name in enumerate(names)
+            ]
         finally:
             pacemaker.close()
         self._receive(_ANSWER_LIMIT_S)
 
-    def batch(self, pacemaker: Pacemaker, number: int, calls: int, settle_ms: float) -> list[float]:
-        """One batch of one of `subjects`; milliseconds per call."""
+    def batch(self, pacemaker: Pacemaker, request: Request) -> Answer:
+        """One batch of one of `subjects`."""
         try:
-            return pacemaker.batch(number, calls, settle_ms, COMPILE_LIMIT_S)
+            return pacemaker.batch(request, COMPILE_LIMIT_S)
         except Silence as error:
             pacemaker.close()
             answer = self._receive(_ANSWER_LIMIT_S)
@@ -98,6 +112,10 @@ class BaselineClient:
     def waited_ms(self) -> float:
         """How long the process's threads have waited for a processor."""
         return timing.waited_ms(self._pid)
+
+    def ran_ms(self) -> float:
+        """How long the process's threads have run."""
+        return timing.ran_ms(self._pid)
 
     def close(self) -> None:
         """End the conversation. Callable twice."""
@@ -128,22 +146,27 @@ class BaselineClient:
 
 
 class _Subject:
-    def __init__(
-        self, client: BaselineClient, pacemaker: Pacemaker, number: int, name: str
-    ) -> None:
+    def __init__(self, client: BaselineClient, batches: Batches, name: str) -> None:
         self._client = client
-        self._conversation = (pacemaker, number)
+        self._batches = batches
         self._name = name
 
     @property
     def name(self) -> str:
         return self._name
 
-    def batch(self, calls: int, settle_ms: float) -> list[float]:
-        return self._client.batch(*self._conversation, calls, settle_ms)
+    @property
+    def held_ms(self) -> float:
+        return self._batches.held_ms
+
+    def batch(self, calls: int, settle_ms: float, *, look: bool = False) -> list[float]:
+        return self._batches.batch(calls, settle_ms, look=look)[0]
 
     def waited_ms(self) -> float:
         return self._client.waited_ms()
+
+    def ran_ms(self) -> float:
+        return self._client.ran_ms()
 
 
 def measure(
@@ -168,7 +191,7 @@ def measure(
         ProblemError: No baseline works on some workload, or the problem file is at fault.
     """
     contents = client.contents()
-    seed = rng.getrandbits(62)
+    seeds = (rng.getrandbits(62),)
     times: dict[str, dict[str, float]] = {}
     failed: dict[str, dict[str, str]] = {}
     for workload in contents["workloads"]:
@@ -176,7 +199,7 @@ def measure(
         for baseline in contents["baselines"]:
             progress(f"{workload}: {baseline}")
             with lease.shared():
-                reason = client.warm(baseline, workload, seed)
+                reason = client.warm(baseline, workload, seeds)
             if reason:
                 failed.setdefault(workload, {})[baseline] = reason
             else:
@@ -191,7 +214,7 @@ def measure(
             give_up_below=0.0,
             min_effect=1.0,
         )
-        with lease.exclusive(), client.subjects(working, workload, seed) as subjects:
+        with lease.exclusive(), client.subjects(working, workload, seeds, rng) as subjects:
             rounds = timing.measure(subjects, short, rng, trusted=True)
         times[workload] = {b: rounds.median_ms(b) for b in working}
     return BaselineTable(times, failed)

@@ -5,26 +5,44 @@ Both sides of a pair run this very code, so that whatever it costs cancels in th
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import time
 import warnings
-import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from fitness.exchange import TensorSpec, flatten
+from fitness.pace import Answer, Request
+from fitness.variation import Contents, look, mix
+
 # Bytes written between two calls on CUDA, so that a call finds its inputs in device memory and not
 # in the second-level cache; at least twice the cache, and what Triton's do_bench writes.
 FLUSH_BYTES = 256 << 20
-# The host's lead over the device: what launching is taken for at first, per call, by how much more
-# than it took last time the device is held back, how often this is tried (a call that waits for
-# the device has no lead however long it is held back), and how long at most, per batch.
-_FIRST_LAUNCH_MS = 0.2
-_LEAD_MARGIN = 1.5
-_LEADS = 3
-_MOST_LEAD_MS = 50.0
+# Poison is put into memory of at most this size: for more, fresh pages are zero anyway.
+_POISON_LIMIT_BYTES = 1 << 30
+# CU_LIMIT_PERSISTING_L2_CACHE_SIZE of the driver's API
+_PERSISTING_L2_CACHE_SIZE = 6
 Call = Callable[[], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """One subject on one workload.
+
+    Attributes:
+        call: Calls it on the arguments that `contents` holds; returns its outputs.
+        contents: Its inputs.
+        outputs: What its outputs are like; memory for them is poisoned before a batch's last call.
+    """
+
+    call: Call
+    contents: Contents
+    outputs: tuple[TensorSpec, ...] = ()
 
 
 def prepare(settings: Mapping[str, Any]) -> None:
@@ -55,14 +73,14 @@ def synchronise(device: str) -> None:
 
 
 class Stopwatch:
-    """Times calls in this process.
+    """Times calls in this process, every call on other contents.
 
-    On the CPU a batch of calls is timed as a whole: the clock's resolution and the loop disappear
-    in it, and inputs are warm in the cache, for both sides of a pair. On CUDA every call lies
-    between two events and the second-level cache is flushed before each. The device is held back
-    until the host has launched the whole batch, so that an event pair shows the device's time:
-    launching a compiled module of several kernels takes longer than running them, on a busy host
-    by a factor that has nothing to do with the kernels.
+    Every call is timed by itself; its inputs are renewed in between. On the CPU they are warm in
+    the cache then, for both sides of a pair. On CUDA every call lies between two events and the
+    second-level cache is flushed before each. The device is held back until the host has launched
+    the whole batch, so that an event pair shows the device's time: launching a compiled module of
+    several kernels takes longer than running them, on a busy host by a factor that has nothing to
+    do with the kernels.
     """
 
     def __init__(self, device: str) -> None:
@@ -70,74 +88,113 @@ class Stopwatch:
         self._device = device
         self._flush: torch.Tensor | None = None
         self._cycles_per_ms = 0.0
-        # What launching one call took at most lately, by call: batches of several subjects
-        # alternate in the baselines' process.
-        self._launch_ms: weakref.WeakKeyDictionary[Call, float] = weakref.WeakKeyDictionary()
+        self._left: list[torch.Tensor] = []
 
-    def batch(self, call: Call, calls: int, settle_ms: float) -> list[float]:
-        """Call until `settle_ms` have passed, at least once unless 0; then time `calls` calls.
-
-        Returns:
-            Milliseconds per call: one mean on the CPU, one number per call on CUDA; 0 for no call.
-        """
+    def batch(self, timed: Timed, request: Request) -> Answer:
+        """Settle and time a batch, or look at what the last one left."""
         with torch.no_grad():
-            if settle_ms:
-                self._settle(call, settle_ms)
-            if not calls:
-                return [0.0]
+            if request.sample:
+                seen = look(self._left, request.sample)
+                return Answer([0.0], samples=tuple(float(v) for s in seen for v in s.tolist()))
+            if request.settle_ms:
+                self._settle(timed, request)
+            if not request.calls:
+                return Answer([0.0])
             gc.disable()
             try:
-                if self._device == "cpu":
-                    return [_cpu_batch(call, calls)]
-                return self._cuda_batch(call, calls)
+                run = self._cpu_batch if self._device == "cpu" else self._cuda_batch
+                return run(timed, request)
             finally:
                 gc.enable()
 
-    def _settle(self, call: Call, settle_ms: float) -> None:
-        end = time.perf_counter_ns() + int(settle_ms * 1e6)
+    def _settle(self, timed: Timed, request: Request) -> None:
+        end = time.perf_counter_ns() + int(request.settle_ms * 1e6)
+        number = request.calls
         while True:
-            call()
+            # The set of the call before: where only sets differ, a timed call has one of its own.
+            timed.contents.refresh(request.first - 1, mix(request.secret, number))
+            timed.call()
             synchronise(self._device)
             if time.perf_counter_ns() >= end:
                 return
+            number += 1
 
-    def _cuda_batch(self, call: Call, calls: int) -> list[float]:
+    def _cpu_batch(self, timed: Timed, request: Request) -> Answer:
+        clock, call, times_ms, result = time.perf_counter_ns, timed.call, [], None
+        for number in range(request.calls):
+            self._renew(timed, request, number)
+            # Freed first: the next call's outputs may take its place.
+            result = None
+            start = clock()
+            result = call()
+            times_ms.append((clock() - start) / 1e6)
+        self._left = _copies(result)
+        return Answer(times_ms)
+
+    def _cuda_batch(self, timed: Timed, request: Request) -> Answer:
         if self._flush is None:
             cache = torch.cuda.get_device_properties(self._device).L2_cache_size
             size = max(2 * cache, FLUSH_BYTES)
             self._flush = torch.empty(size, dtype=torch.int8, device=self._device)
             self._cycles_per_ms = _cycles_per_ms()
-        flush = self._flush
-        lead_ms = self._launch_ms.get(call, _FIRST_LAUNCH_MS) * calls
-        for _ in range(_LEADS):
-            held_ms = min(_LEAD_MARGIN * lead_ms, _MOST_LEAD_MS)
-            times, late_ms = self._held_back(call, calls, flush, held_ms)
-            if not late_ms:
-                break
-            lead_ms = max(late_ms, 2 * lead_ms)
-        return times
-
-    def _held_back(
-        self, call: Call, calls: int, flush: torch.Tensor, lead_ms: float
-    ) -> tuple[list[float], float]:
-        """Time a batch behind `lead_ms` of idling; also what launching took if that was longer."""
         event: Any = torch.cuda.Event
-        pairs = [(event(enable_timing=True), event(enable_timing=True)) for _ in range(calls)]
-        begun = event()
+        made = [event(enable_timing=True) for _ in range(2 * request.calls)]
+        pairs = list(zip(made[::2], made[1::2], strict=True))
+        begun, result = event(), None
         torch.cuda.synchronize()
+        _end_persistence()
         clock = time.perf_counter_ns()
-        _idle(int(lead_ms * self._cycles_per_ms))
+        _idle(int(request.held_ms * self._cycles_per_ms))
         begun.record()
-        for start, end in pairs:
-            flush.zero_()
+        for number, (start, end) in enumerate(pairs):
+            self._renew(timed, request, number)
+            result = None
+            self._flush.zero_()
             start.record()
-            call()
+            result = timed.call()
             end.record()
         late = begun.query()
         launch_ms = (time.perf_counter_ns() - clock) / 1e6
+        # On the stream of the calls: what another one has not done by now is missing.
+        self._left = _copies(result)
         torch.cuda.synchronize()
-        self._launch_ms[call] = launch_ms / calls
-        return [start.elapsed_time(end) for start, end in pairs], launch_ms if late else 0.0
+        return Answer([s.elapsed_time(e) for s, e in pairs], launch_ms, late)
+
+    def _renew(self, timed: Timed, request: Request, number: int) -> None:
+        """Fill the inputs for a call of a batch; for the last one poison its outputs too."""
+        if number < request.calls - 1:
+            timed.contents.refresh(request.first + number, mix(request.secret, number))
+            return
+        # The same for every batch: which of them are looked at is not known here.
+        timed.contents.refresh(request.secret, request.secret)
+        self._left = []
+        poison(timed.outputs, self._device)
+
+
+def _copies(result: Any) -> list[torch.Tensor]:
+    # At once: what another thread or stream has not written by now is missing for good.
+    return [t.detach().clone() for t in flatten(result)[1]]
+
+
+def poison(outputs: Sequence[TensorSpec], device: str) -> None:
+    """Leave rubbish in the memory that the next outputs will likely get.
+
+    A kernel that writes only part of its output would otherwise find zeros or, worse, the right
+    values of an earlier call there.
+    """
+    if sum(s.nbytes for s in outputs) > _POISON_LIMIT_BYTES:
+        return
+    blocks = [torch.empty(s.shape, dtype=s.torch_dtype, device=device) for s in outputs]
+    for block in blocks:
+        block.view(-1).view(torch.uint8).fill_(0xFF)
+
+
+def _end_persistence() -> None:
+    """Take back what a kernel may have had set aside of the second-level cache for its data."""
+    with suppress(OSError, AttributeError):
+        driver = ctypes.CDLL("libcuda.so.1")
+        driver.cuCtxSetLimit(_PERSISTING_L2_CACHE_SIZE, ctypes.c_size_t(0))
+        driver.cuCtxResetPersistingL2Cache()
 
 
 def _idle(cycles: int) -> None:
@@ -156,11 +213,3 @@ def _cycles_per_ms() -> float:
         end.record()
         torch.cuda.synchronize()
     return float(cycles / start.elapsed_time(end))
-
-
-def _cpu_batch(call: Call, calls: int) -> float:
-    clock = time.perf_counter_ns
-    start = clock()
-    for _ in range(calls):
-        call()
-    return (clock() - start) / calls / 1e6

@@ -193,7 +193,7 @@ def compare_values(
             flat = torch.view_as_real(output.contiguous()).flatten()
         if want.exact:
             # The mask counts two NaN as equal, torch.equal does not.
-            if not torch.equal(want.values, flat) and bool((mask := _differs(want, flat)).any()):
+            if not torch.equal(want.values, flat) and bool((mask := differing(want, flat)).any()):
                 return _wrong(number, want, flat, mask, {})
             continue
         errors = _errors_of(want, flat)
@@ -204,8 +204,8 @@ def compare_values(
             "reference_max_abs_error": want.reference_abs,
             "reference_rms_error": want.reference_rms,
         }
-        if not errors.finite or not _allowed(want, errors, rms, _limits(want)):
-            return _wrong(number, want, flat, _differs(want, flat), fact)
+        if not errors.finite or not _allowed(want, errors, rms, limits_of(want)):
+            return _wrong(number, want, flat, differing(want, flat), fact)
         if (
             lowered is not None
             and not _allowed(want, errors, rms, STRICT, by_tolerance=False)
@@ -220,8 +220,40 @@ def compare_values(
     return Verdict(Outcome.PASSED, details={"errors": facts})
 
 
-def _limits(want: Expected) -> tuple[float, float]:
+def limits_of(want: Expected) -> tuple[float, float]:
+    """The rule's (a, c) for an output's dtype."""
     return WIDE if torch.finfo(want.spec.torch_dtype).eps <= 2e-7 else NARROW
+
+
+def wrong_at(want: Expected, places: Sequence[int], got: torch.Tensor) -> str:
+    """Whether values at some flat positions of an output break the rule; says the first, or "".
+
+    Args:
+        want: The output.
+        places: Flat positions; a complex number counts as two.
+        got: What was found there, in float64.
+    """
+    at = torch.tensor(list(places), device=want.values.device)
+    values = want.values[at].to("cpu", torch.float64)
+    if want.special is not None:
+        whole = want.values.double()
+        whole[want.special[0]] = want.special[1].double()
+        values = whole[at].cpu()
+    same = (values == got) | (values.isnan() & got.isnan())
+    if want.exact:
+        bound = torch.zeros_like(values)
+    elif want.tolerance is not None:
+        bound = want.tolerance[0] + want.tolerance[1] * values.abs()
+    else:
+        factor, floor = limits_of(want)
+        eps = torch.finfo(want.spec.torch_dtype).eps
+        bound = (factor * want.reference_worst + floor * eps) * (values.abs() + want.scale)
+    near = ((got - values).abs() <= bound) & values.isfinite()
+    wrong = torch.nonzero(~(same | near)).flatten().tolist()
+    if not wrong:
+        return ""
+    place, found, right = places[wrong[0]], float(got[wrong[0]]), float(values[wrong[0]])
+    return f"{len(wrong)} of {len(places)} elements seen: at {place} {found:.8g}, not {right:.8g}"
 
 
 def _allowed(
@@ -275,8 +307,8 @@ def _errors(
     return found
 
 
-def _differs(want: Expected, flat: torch.Tensor) -> torch.Tensor:
-    """Mask of the elements that break the rule, in the output's shape."""
+def differing(want: Expected, flat: torch.Tensor) -> torch.Tensor:
+    """Mask of the elements that break the rule, in the output's shape; `flat` are all of them."""
     shape = want.spec.shape
     if want.exact:
         values = want.values
@@ -288,7 +320,7 @@ def _differs(want: Expected, flat: torch.Tensor) -> torch.Tensor:
         if want.tolerance is not None:
             bound = want.tolerance[0] + want.tolerance[1] * size
         else:
-            factor, floor = _limits(want)
+            factor, floor = limits_of(want)
             eps = torch.finfo(want.spec.torch_dtype).eps
             bound = (factor * want.reference_worst + floor * eps) * (size + want.scale)
         wrong = ~((flat.double() - want.values).abs() <= bound)

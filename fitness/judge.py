@@ -11,24 +11,34 @@ from __future__ import annotations
 import random
 import shutil
 import time
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from fitness import policy, statistics, timing
 from fitness.baselines import BaselineClient, BaselineTable
 from fitness.cases import Case, CaseBank
-from fitness.correctness import Verdict, compare_structure, compare_values
-from fitness.exchange import OutputRegion, TensorSpec
+from fitness.contents import ContentsBank
+from fitness.correctness import Verdict
+from fitness.interview import put
 from fitness.lease import DeviceLease
 from fitness.process import CandidateProcess, Fault, work_folder
+from fitness.questions import Session, questions
+from fitness.roofline import Roofline, check
 from fitness.sandbox.limits import system_paths
 from fitness.sandbox.zygote import Spawner
 from fitness.spec import EvaluationSpec
+from fitness.stages import Stages
+from fitness.telemetry import watched
 from fitness.toolchains import registry
 from populations.kernel import Candidate
 from populations.outcome import Evaluation, Outcome, Timing
+
+# Calls of the fastest baseline on every workload that a candidate's time limit holds at least: its
+# checks and the fewest rounds, for one that is half as fast.
+_LIMIT_CALLS = 60
 
 
 @dataclass(slots=True)
@@ -39,6 +49,7 @@ class Progress:
     checks_total: int = 0
     build_s: float = 0.0
     details: dict[str, Any] = field(default_factory=dict)
+    stages: Stages = field(default_factory=Stages)
 
 
 class Judge:
@@ -52,25 +63,31 @@ class Judge:
         baselines: BaselineClient,
         lease: DeviceLease,
         *,
+        contents: ContentsBank,
         model_seed: int,
         rng: random.Random,
+        roofline: Roofline | None = None,
     ) -> None:
         """Put a judge together.
 
         Args:
             spec: How to judge.
             bank: The questions and their answers.
+            contents: What timed calls are called on.
             spawner: Starts the candidates' processes.
             baselines: To the baselines' process.
             lease: The device.
             model_seed: Decides the state of every model.
             rng: Draws the order of timing.
+            roofline: What the device can do at best; None: nothing is held against it.
         """
         self.spec = spec
         self.bank = bank
+        self.contents = contents
         self.baselines = baselines
         self.lease = lease
         self.rng = rng
+        self.roofline = roofline
         self._spawner = spawner
         self._model_seed = model_seed
         self._folder = work_folder()
@@ -87,24 +104,31 @@ class Judge:
         start, leased_s = time.monotonic(), self.lease.exclusive_s
         timings: list[Timing] = []
         try:
-            self.build(candidate, progress)
+            with progress.stages.stage("build", self.lease):
+                self.build(candidate, progress)
             start = time.monotonic()
             # Starting and ending a process disturbs a timing as much as what it computes does: on
             # CUDA a context is made and torn down.
-            with self.lease.shared():
-                process = self.start(candidate)
+            with progress.stages.stage("start", self.lease), self.lease.shared():
+                process = self.start(candidate, table)
             try:
-                self.check(process, progress)
-                timings = self._time(process, table, progress)
+                with progress.stages.stage("check", self.lease):
+                    self.check(process, progress)
+                with progress.stages.stage("time", self.lease):
+                    timings = self._time(process, table, progress)
             finally:
-                with self.lease.shared():
+                with progress.stages.stage("end", self.lease), self.lease.shared():
                     process.end()
+            with progress.stages.stage("roofline", self.lease):
+                self.hold_against_roofline(timings, progress)
             outcome, text = Outcome.PASSED, ""
         except Fault as fault:
             outcome, text, timings = fault.outcome, fault.text, []
             progress.details.update(fault.details)
         finally:
             self.bank.judged()
+            self.contents.judged()
+            progress.details["stages"] = progress.stages.seconds()
         return Evaluation(
             outcome=outcome,
             checks_passed=progress.checks_passed,
@@ -120,10 +144,10 @@ class Judge:
 
     def build(self, candidate: Candidate, progress: Progress) -> None:
         """The stages before anything runs: the static gate and the toolchain. Raises Fault."""
-        findings = policy.examine(candidate.source)
+        findings = policy.examine(candidate.source, policy.of(self.spec))
         if findings:
             progress.details["policy"] = [f"{f.level}: {f}" for f in findings]
-        if refused := policy.rejections(findings):
+        if self.spec.gate and (refused := policy.rejections(findings)):
             raise Fault(Outcome.REJECTED, "\n".join(str(f) for f in refused))
         self._refuse_triton_on_cpu(candidate)
         start = time.monotonic()
@@ -135,11 +159,18 @@ class Judge:
         if isinstance(built, registry.BuildFailure):
             raise Fault(Outcome.COMPILE_ERROR, built.text)
 
-    def start(self, candidate: Candidate) -> CandidateProcess:
-        """Start a candidate's process; it has not run anything of the candidate yet."""
+    def start(self, candidate: Candidate, table: BaselineTable | None = None) -> CandidateProcess:
+        """Start a candidate's process; it has not run anything of the candidate yet.
+
+        Args:
+            candidate: The candidate.
+            table: The measured baselines: where they take long, a candidate may too.
+        """
+        slowest_ms = sum(min(t.values()) for t in table.times_ms.values()) if table else 0.0
+        limit_s = max(self.spec.run_limit_s, _LIMIT_CALLS * slowest_ms / 1e3)
         return CandidateProcess(
             candidate,
-            self.spec,
+            replace(self.spec, run_limit_s=limit_s),
             self._spawner,
             seed=self._model_seed,
             folder=self._folder,
@@ -147,41 +178,53 @@ class Judge:
         )
 
     def check(self, process: CandidateProcess, progress: Progress) -> None:
-        """Construct and compare on every workload and seed; raises Fault at the first mistake."""
-        questions = list(self.bank.cases())
-        progress.checks_total = len(questions)
+        """Construct and ask everything that the spec wants asked; raises the first Fault."""
+        asked = questions(self.spec)
+        progress.checks_total = sum(question.count(self.bank) for question in asked)
         with self.lease.shared():
-            case = self.bank.case(*questions[0])
-            answer = process.construct(self.bank.constants, case.dtype)
+            case = self.bank.case(self.bank.workloads[0], 0)
+            progress.details["golden"] = case.method
+            with progress.stages.stage("construct", self.lease):
+                answer = process.construct(self.bank.constants, case.dtype)
             progress.details["state"] = str(answer.get("state"))
-            for workload, number in questions:
-                case = self.bank.case(workload, number)
-                verdict = self.call(process, case, keep=number == 0)
-                if verdict.outcome is not Outcome.PASSED:
-                    progress.details["golden"] = case.method
-                    where = f"workload {workload!r}, seed {number + 1} of {self.spec.seeds}: "
-                    raise Fault(verdict.outcome, where + verdict.text, verdict.details)
-                progress.checks_passed += 1
-        progress.details["golden"] = case.method
-        progress.details.update(verdict.details)
+            facts = progress.details.setdefault("questions", {})
+            session, passed = Session(self, process, progress), 0
+            for question in asked:
+                with progress.stages.stage(question.name, self.lease):
+                    if found := question.ask(session):
+                        facts[question.name] = found
+                passed += question.count(self.bank)
+                progress.checks_passed = passed
 
-    def call(self, process: CandidateProcess, case: Case, *, keep: bool) -> Verdict:
+    def call(self, process: CandidateProcess, case: Case) -> Verdict:
         """Put one question to a constructed candidate and compare. Raises Fault if it fails."""
-        with OutputRegion(case.output_specs) as region:
-            answer = process.call(case, region, keep=keep)
-            tree, specs = answer.get("tree"), _specs(answer.get("specs"))
-            if wrong := compare_structure(case.output_tree, case.output_specs, tree, specs):
-                return wrong
-            changed = answer.get("changed")
-            if not isinstance(changed, list) or set(changed) - set(case.changed):
-                text = f"forward changes its inputs (tensors {changed}), the reference does not"
-                return Verdict(Outcome.WRONG_VALUES, text)
-            outputs = [o.to(self.spec.torch_device) for o in region.take()]
-        return compare_values(case.expected, outputs, lambda: self.bank.lowered(case))
+        return put(process, self.bank, [case], self.spec.torch_device)[0].verdict
+
+    def hold_against_roofline(self, timings: Sequence[Timing], progress: Progress) -> None:
+        """Note each workload's share of the roofline; raises Fault for a time that cannot be."""
+        if self.roofline is None or self.spec.interpret_triton:
+            return
+        with self.lease.shared():
+            floors = self.roofline.floors([t.workload for t in timings], self._written_bytes)
+        if check(timings, floors):
+            # The ceilings may be too low: the device is asked again before anybody is accused.
+            with self.lease.exclusive():
+                floors = self.roofline.measured_again(floors, self._written_bytes)
+            if fault := check(timings, floors):
+                raise Fault(Outcome.CHEATED, fault)
+        progress.details["roofline"] = {
+            t.workload: floors[t.workload].facts(t.candidate_ms)
+            for t in timings
+            if t.workload in floors
+        }
+
+    def _written_bytes(self, workload: str) -> int:
+        return sum(s.nbytes for s in self.bank.case(workload, 0).output_specs)
 
     def close(self) -> None:
         """Remove what is left of the candidates."""
         shutil.rmtree(self._folder, ignore_errors=True)
+        self.contents.close()
         self.lease.close()
 
     def beside_timing(self) -> AbstractContextManager[None]:
@@ -207,20 +250,22 @@ class Judge:
         timings, facts = [], {}
         for workload in self.bank.workloads:
             baseline = table.fastest(workload)
-            seed = self.bank.case(workload, 0).seed
             with self.lease.shared():
-                self.baselines.warm(baseline, workload, seed)
+                inputs, case = self.contents.inputs(workload), self.bank.case(workload, 0)
+                checked = self.contents.checkpoints(workload, 2)
+                self.baselines.warm(baseline, workload, inputs.seeds)
             try:
                 with (
                     self.lease.exclusive(),
-                    process.subject(workload) as ours,
-                    self.baselines.subjects([baseline], workload, seed) as theirs,
+                    process.subject(inputs, case, self.rng, checked=checked) as ours,
+                    self.baselines.subjects([baseline], workload, inputs.seeds, self.rng) as theirs,
+                    watched(self.spec.torch_device, self.spec.threads) as record,
                 ):
                     rounds = self._measure([ours, *theirs])
             except timing.ClockError as error:
                 raise Fault(Outcome.CHEATED, f"workload {workload!r}: {error}") from error
             timings.append(timing_of(rounds, workload, baseline))
-            facts[workload] = rounds.facts()
+            facts[workload] = {**rounds.facts(), "telemetry": record.facts()}
         progress.details["timing"] = facts
         progress.details["cache"] = "warm" if self.spec.device == "cpu" else "cold"
         return timings
@@ -233,14 +278,13 @@ class Judge:
 
 def timing_of(rounds: timing.Rounds, workload: str, baseline: str) -> Timing:
     """The candidate against one baseline, from the rounds that count."""
-    log_ratios = rounds.log_ratios(baseline)
     return Timing(
         workload=workload,
         baseline=baseline,
         candidate_ms=rounds.median_ms(rounds.names[0]),
         baseline_ms=rounds.median_ms(baseline),
-        speedup=statistics.speedup(log_ratios),
-        log_ratios=tuple(log_ratios),
+        speedup=rounds.speedup(baseline),
+        log_ratios=tuple(rounds.log_ratios(baseline)),
     )
 
 
@@ -250,18 +294,6 @@ def readable_paths(spec: EvaluationSpec) -> tuple[Path, ...]:
     A checkout of this project is on Python's path, and runs with their results may lie in it: of
     it only the packages that a runner imports are left.
     """
-    root = Path(__file__).resolve().parent.parent
-    paths = [p for p in system_paths() if p.resolve() != root]
-    own = [root / "fitness", root / "populations"]
-    return tuple(dict.fromkeys([*paths, *own, spec.cache_dir]))
-
-
-def _specs(data: Any) -> list[TensorSpec]:
-    """What a runner says its outputs are; nothing of it is believed beyond a comparison."""
-    found: list[TensorSpec] = []
-    for item in data if isinstance(data, list) else []:
-        try:
-            found.append(TensorSpec(str(item[0]), tuple(int(n) for n in item[1])))
-        except (IndexError, KeyError, TypeError, ValueError):
-            found.append(TensorSpec("unreadable", ()))
-    return found
+    # Of what is kept between runs, the compiled baselines are nobody's to read.
+    kept = [spec.cache_dir / "cpp", spec.cache_dir / "triton"]
+    return tuple(dict.fromkeys([*system_paths(), *kept]))

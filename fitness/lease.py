@@ -38,6 +38,13 @@ class DeviceLease:
             raise DeviceError(f"cannot open the device lock in {folder}: {error}") from error
         self.exclusive_s = 0.0
         """Seconds this object has held the device exclusively, in total."""
+        self._held_s = 0.0
+        self._since: list[float] = []
+
+    @property
+    def held_s(self) -> float:
+        """Seconds this object has held the device so far, alone or together with others."""
+        return self._held_s + sum(time.monotonic() - start for start in self._since[:1])
 
     @contextmanager
     def shared(self) -> Iterator[None]:
@@ -47,7 +54,8 @@ class DeviceLease:
         fcntl.flock(self._room, fcntl.LOCK_SH)
         fcntl.flock(self._door, fcntl.LOCK_UN)
         try:
-            yield
+            with self._holding():
+                yield
         finally:
             fcntl.flock(self._room, fcntl.LOCK_UN)
 
@@ -61,10 +69,21 @@ class DeviceLease:
             fcntl.flock(self._door, fcntl.LOCK_UN)
         start = time.monotonic()
         try:
-            yield
+            with self._holding():
+                yield
         finally:
             self.exclusive_s += time.monotonic() - start
             fcntl.flock(self._room, fcntl.LOCK_UN)
+
+    @contextmanager
+    def _holding(self) -> Iterator[None]:
+        self._since.append(time.monotonic())
+        try:
+            yield
+        finally:
+            start = self._since.pop()
+            if not self._since:
+                self._held_s += time.monotonic() - start
 
     def close(self) -> None:
         """Close the lock files."""

@@ -10,14 +10,55 @@ import secrets
 import socket
 import struct
 from collections.abc import Callable
+from dataclasses import dataclass
 
-# nonce, number of the subject, calls, settle_ms
-_REQUEST = struct.Struct("<QHId")
-# nonce; then one double per time
-_ANSWER = struct.Struct("<Q")
-_MOST_TIMES = 256
-Batch = Callable[[int, int, float], list[float]]
-"""Times one batch: (number of the subject, calls, settle_ms) -> milliseconds per call."""
+# nonce; then the fields of a Request in their order
+_REQUEST = struct.Struct("<QHIIddQQ")
+# nonce, launch_ms, late, number of times; then one double per time and per sample
+_ANSWER = struct.Struct("<Qd?H")
+_MOST_NUMBERS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One batch to be timed.
+
+    Attributes:
+        subject: Number of the subject, where a process has several.
+        calls: How many calls to time; 0 for none, then it settles or looks.
+        first: Number of the set of inputs for the first call; each call takes the next.
+        settle_ms: Call for this long before; at least one call unless 0.
+        held_ms: How long to hold a device back so that the host can launch ahead.
+        secret: What the contents of the calls follow from (`fitness.variation`), those of the last
+            one directly.
+        sample: Seed of the positions at which to read what the last call of the batch before left;
+            0 for none. Asked for afterwards, so that nobody knows which calls are looked at.
+    """
+
+    subject: int
+    calls: int
+    first: int = 0
+    settle_ms: float = 0.0
+    held_ms: float = 0.0
+    secret: int = 1
+    sample: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of a batch.
+
+    Attributes:
+        times_ms: One number per call; [0.0] for no calls.
+        launch_ms: How long the host took to launch all calls; 0 where a call ends when it returns.
+        late: Whether the device had nothing to do before that was over.
+        samples: What stood at the sampled positions, output after output.
+    """
+
+    times_ms: list[float]
+    launch_ms: float = 0.0
+    late: bool = False
+    samples: tuple[float, ...] = ()
 
 
 class Silence(Exception):
@@ -35,21 +76,26 @@ class Pacemaker:
         """Make the connection; `theirs` is to be handed to the other process."""
         self._ours, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
-    def batch(self, subject: int, calls: int, settle_ms: float, limit_s: float) -> list[float]:
-        """Have one batch timed; milliseconds per call. Raises Silence or Late."""
+    def batch(self, request: Request, limit_s: float) -> Answer:
+        """Have one batch timed. Raises Silence or Late."""
         nonce = secrets.randbits(64)
+        fields = (getattr(request, name) for name in Request.__slots__)
         try:
             self._ours.settimeout(max(limit_s, 1e-3))
-            self._ours.send(_REQUEST.pack(nonce, subject, calls, settle_ms))
-            data = self._ours.recv(_ANSWER.size + 8 * _MOST_TIMES)
+            self._ours.send(_REQUEST.pack(nonce, *fields))
+            data = self._ours.recv(_ANSWER.size + 8 * _MOST_NUMBERS)
         except TimeoutError as error:
             raise Late(str(error)) from error
         except OSError as error:
             raise Silence(str(error)) from error
-        count, rest = divmod(len(data) - _ANSWER.size, 8)
-        if count < 1 or rest or _ANSWER.unpack_from(data)[0] != nonce:
+        numbers, rest = divmod(len(data) - _ANSWER.size, 8)
+        if numbers < 1 or rest:
             raise Silence("the answer does not fit the question")
-        return list(struct.unpack_from(f"<{count}d", data, _ANSWER.size))
+        answered, launch_ms, late, count = _ANSWER.unpack_from(data)
+        if answered != nonce or count > numbers:
+            raise Silence("the answer does not fit the question")
+        values = struct.unpack_from(f"<{numbers}d", data, _ANSWER.size)
+        return Answer(list(values[:count]), launch_ms, late, values[count:])
 
     def handed_over(self) -> None:
         """Forget the other process's end, now that it has its own."""
@@ -61,15 +107,17 @@ class Pacemaker:
         self.theirs.close()
 
 
-def follow(descriptor: int, batch: Batch) -> None:
+def follow(descriptor: int, batch: Callable[[Request], Answer]) -> None:
     """Time batches as asked, until the other side ends it. What `batch` raises passes through."""
     with socket.socket(fileno=descriptor) as end:
         end.setblocking(True)
         while data := end.recv(_REQUEST.size):
-            nonce, subject, calls, settle_ms = _REQUEST.unpack(data)
-            times = batch(subject, calls, settle_ms)
+            nonce, *fields = _REQUEST.unpack(data)
+            answer = batch(Request(*fields))
+            numbers = (*answer.times_ms, *answer.samples)
+            head = _ANSWER.pack(nonce, answer.launch_ms, answer.late, len(answer.times_ms))
             try:
-                end.send(_ANSWER.pack(nonce) + struct.pack(f"<{len(times)}d", *times))
+                end.send(head + struct.pack(f"<{len(numbers)}d", *numbers))
             except (BrokenPipeError, ConnectionResetError):
                 # Nobody waits for it any more.
                 return

@@ -16,7 +16,7 @@ import queue
 import random
 import secrets
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, InvalidStateError
 from contextlib import closing, suppress
 from dataclasses import replace
@@ -25,11 +25,14 @@ from typing import Any
 
 from fitness import baselines
 from fitness.baselines import BaselineClient, BaselineTable
+from fitness.findings import Findings, look, require
 from fitness.lease import DeviceLease, runtime_folder
 from fitness.report import FinalReport
 from fitness.sandbox.channel import Channel
+from fitness.sandbox.layers import Layer
 from fitness.sandbox.zygote import Child, Zygote
 from fitness.spec import EvaluationSpec
+from fitness.timing import Rounds
 from populations.errors import (
     EvoError,
     SeedError,
@@ -52,6 +55,7 @@ START_LIMIT_S = 600.0
 # Waiting for the device is no fault of a judge, so that a judge may take long.
 _PATIENCE_S = 900.0
 _VERIFY_LIMIT_S = 3600.0
+_CEILINGS_LIMIT_S = 120.0
 # What killed a judge may have killed the baselines too, and that is known a moment later.
 _GONE_S = 1.0
 Progress = Callable[[str], None]
@@ -89,13 +93,14 @@ class LocalPool:
         self._lock = threading.Lock()
         self._measuring = threading.Lock()
         self._table: BaselineTable | None = None
+        self._findings: Findings | None = None
         self._shared = _SharedBaselines(self._zygote, self.spec, self._model_seed)
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._workers: list[threading.Thread] = []
         self._closed = False
 
-    def layers(self) -> Mapping[str, Any]:
-        """What confines candidates here: layer -> True, or why it is missing."""
+    def layers(self) -> Mapping[str, Layer]:
+        """What confines candidates here: name -> layer, all of `fitness.sandbox.layers.NAMES`."""
         return self._zygote.layers()
 
     def measure_baselines(self, progress: Progress = _silent) -> BaselineTable:
@@ -112,6 +117,7 @@ class LocalPool:
         """
         with self._measuring:
             if self._table is None:
+                self._know_the_device()
                 with (
                     _Baselines(self._zygote, self.spec, self._model_seed) as server,
                     closing(server.client()) as client,
@@ -119,6 +125,19 @@ class LocalPool:
                 ):
                     self._table = baselines.measure(client, self.spec, lease, self._rng, progress)
             return self._table
+
+    def examine_problem(self) -> Findings:
+        """Find out whether the problem can tell a right kernel from a wrong one, once per pool.
+
+        Raises:
+            ProblemError: It cannot, and the spec does not allow it; or its reference fails.
+            WorkerError: A process of ours failed.
+        """
+        with self._measuring:
+            if self._findings is None:
+                self._findings = look(self._zygote, self.spec, self._model_seed)
+        require(self._findings, self.spec)
+        return self._findings
 
     def adopt_baselines(self, times_ms: Mapping[str, Mapping[str, float]]) -> None:
         """Take earlier measurements for the choice of the fastest baseline of each workload.
@@ -146,9 +165,10 @@ class LocalPool:
         """Judge the first kernels of a search; all of them must pass.
 
         Raises:
-            ProblemError: The problem file is at fault.
+            ProblemError: The problem file is at fault, or degenerate (`examine_problem`).
             SeedError: A seed does not pass; says which stage, and where it differs.
         """
+        self.examine_problem()
         self.measure_baselines()
         evaluations = tuple(f.result() for f in [self.submit(s) for s in seeds])
         for seed, evaluation in zip(seeds, evaluations, strict=True):
@@ -170,7 +190,7 @@ class LocalPool:
         timing_budget_s: float = 2.0,
         progress: Progress = _silent,
     ) -> FinalReport:
-        """Check a champion on fresh seeds and time it against every baseline, in one session.
+        """Ask a champion everything on fresh seeds; time it against every baseline, in one session.
 
         Args:
             candidate: The champion.
@@ -192,15 +212,35 @@ class LocalPool:
             seeds=seeds,
             timing_budget_s=timing_budget_s,
             give_up_below=0.0,
-            run_limit_s=max(self.spec.run_limit_s, _PATIENCE_S),
+            rigour="thorough",
         )
+        self._know_the_device()
         with _Baselines(self._zygote, spec, self._model_seed) as server:
             with closing(server.client()) as client:
-                names = tuple(client.contents()["baselines"])
+                contents = client.contents()
+            names = tuple(contents["baselines"])
+            # One process is asked about all workloads.
+            limit_s = spec.run_limit_s * (1 + len(contents["workloads"]))
+            spec = replace(spec, run_limit_s=limit_s)
             with _Judge(self._zygote, spec, self._model_seed, self._rng, server) as judge:
                 content = (candidate, seed, names)
                 report: FinalReport = judge.ask("verify", content, _VERIFY_LIMIT_S, progress)
                 return report
+
+    def against_itself(self, candidate: Candidate, workload: str, times: int) -> Iterator[Rounds]:
+        """Time a right kernel against a second process of itself, several times, processes fresh.
+
+        What a search would take for a difference between two kernels that are the same.
+
+        Raises:
+            WorkerError: A process of ours failed, or the kernel did.
+        """
+        with (
+            _Baselines(self._zygote, self.spec, self._model_seed) as server,
+            _Judge(self._zygote, self.spec, self._model_seed, self._rng, server) as judge,
+        ):
+            for _ in range(times):
+                yield judge.ask("itself", (candidate, workload), self._limit_s())
 
     def close(self) -> None:
         """End every process and drop queued work; futures left are cancelled. Callable twice."""
@@ -226,6 +266,19 @@ class LocalPool:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _know_the_device(self) -> None:
+        """Have the ceilings measured unless they are kept; without them one check is missing."""
+        if self.spec.interpret_triton:
+            return
+        child = self._zygote.spawn("fitness.ceilings:serve", {"spec": self.spec}, limits=None)
+        with (
+            _Served(child),
+            closing(DeviceLease(self.spec.torch_device)) as lease,
+            lease.exclusive(),
+            suppress(WorkerError),
+        ):
+            child.channel.receive_trusted(_CEILINGS_LIMIT_S)
 
     def _start_workers(self) -> None:
         with self._lock:
@@ -316,6 +369,7 @@ class _Baselines(_Served):
     def __init__(self, zygote: Zygote, spec: EvaluationSpec, model_seed: int) -> None:
         argument = {"spec": spec, "model_seed": model_seed}
         super().__init__(zygote.spawn("fitness.baseline_server:serve", argument, limits=None))
+        self._device = spec.device
 
         self._lock = threading.Lock()
 
@@ -326,7 +380,7 @@ class _Baselines(_Served):
 
     def client(self) -> BaselineClient:
         """A conversation with it."""
-        return BaselineClient(self.connect(), self.child.pid)
+        return BaselineClient(self.connect(), self.child.pid, self._device)
 
 
 class _SharedBaselines:

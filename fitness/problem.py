@@ -9,6 +9,14 @@ define:
 - `TOLERANCE`: (atol, rtol), or a dictionary from a dtype's name to such a pair. It takes the place
   of the rule in `fitness.correctness` for outputs of these dtypes.
 - `EXACT`: True when every output must equal the reference's bit by bit.
+- `LAYOUTS`: "given" (the default) or "any". Inputs keep the order in memory that `get_inputs` gives
+  them, so that a kernel which reads contiguous inputs as such is right where they are contiguous.
+  With "any" a kernel must also be right for the same values transposed in memory.
+- `HELD_OUT`: name -> keyword arguments of `get_inputs`, in place of those of the smallest workload:
+  shapes that are never timed and that a champion must not get silently wrong. Without it each
+  integer argument of the smallest workload becomes in turn 1, the next smaller prime and one more;
+  if there is none, only the first rows of the inputs are taken. Shapes that the reference refuses
+  are left out.
 - `get_cost`, `INPUT_KINDS`, `invariants`: read by other parts.
 
 If all floating inputs of a workload share one dtype, the models are cast to it: KernelBench's
@@ -22,6 +30,7 @@ import contextlib
 import importlib.util
 import inspect
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -38,6 +47,9 @@ if TYPE_CHECKING:
 DEFAULT_WORKLOAD = "default"
 COMPILED_SUFFIX = "+compile"
 DESCRIBE_LIMIT_S = 300.0
+LAYOUTS = ("given", "any")
+# Rows to take of inputs whose shapes no argument decides.
+_FIRST_ROWS = (1, 7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +90,21 @@ class ProblemFacts:
     exact: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Inputs of a shape that is not timed.
+
+    Attributes:
+        name: As it is reported.
+        arguments: Of `get_inputs`; the others are a workload's.
+        rows: So many of the first rows of every tensor that has as many as the first; 0: all.
+    """
+
+    name: str
+    arguments: Mapping[str, Any]
+    rows: int = 0
+
+
 class Problem:
     """A loaded problem file. Needs torch, and runs the file's code in this process."""
 
@@ -94,6 +121,11 @@ class Problem:
         self.baseline_classes = _baselines(path, module)
         self.tolerances = _tolerances(path, getattr(module, "TOLERANCE", None))
         self.exact = bool(getattr(module, "EXACT", False))
+        self._get_cost = getattr(module, "get_cost", None)
+        self.layouts = str(getattr(module, "LAYOUTS", LAYOUTS[0]))
+        if self.layouts not in LAYOUTS:
+            raise ProblemError(f"{path}: LAYOUTS must be one of {', '.join(LAYOUTS)}")
+        self._held_out = _held_out(path, module, self._get_inputs)
 
     @property
     def baselines(self) -> tuple[str, ...]:
@@ -103,16 +135,34 @@ class Problem:
 
     def inputs(self, workload: str, seed: int) -> list[Any]:
         """Arguments of one call of `forward`, drawn with torch's generator seeded with `seed`."""
+        return self.inputs_with(self.workloads[workload], seed, f"workload {workload!r}")
+
+    def inputs_with(self, arguments: Mapping[str, Any], seed: int, what: str) -> list[Any]:
+        """The same for other arguments of `get_inputs`; `what` names them in errors."""
         import torch
 
         torch.manual_seed(seed)
-        with self._as_problem_error(f"get_inputs (workload {workload!r})"):
-            inputs = self._get_inputs(**self.workloads[workload])
+        with self._as_problem_error(f"get_inputs ({what})"):
+            inputs = self._get_inputs(**arguments)
         if not isinstance(inputs, list | tuple):
             raise ProblemError(
                 f"{self.path}: get_inputs must return a list, but returned {type(inputs).__name__}"
             )
         return list(inputs)
+
+    def held_out_shapes(self, workload: str) -> list[Shape]:
+        """`HELD_OUT`, or shapes near a workload's; the reference may refuse some of them."""
+        if self._held_out:
+            return [Shape(name, arguments) for name, arguments in self._held_out.items()]
+        given = self.workloads[workload]
+        bound = inspect.signature(self._get_inputs).bind(**given)
+        bound.apply_defaults()
+        shapes = []
+        for name, value in bound.arguments.items():
+            if type(value) is int and value > 0:
+                near = [n for n in (1, _prime_below(value), value + 1) if n != value]
+                shapes += [Shape(f"{name}={n}", {name: n}) for n in dict.fromkeys(near)]
+        return shapes or [Shape(f"first rows: {rows}", {}, rows) for rows in _FIRST_ROWS]
 
     def init_inputs(self, seed: int) -> list[Any]:
         """Arguments of the models' constructors."""
@@ -136,6 +186,16 @@ class Problem:
             other: torch.nn.Module = self.baseline_classes[baseline](*arguments)
             other.load_state_dict(model.state_dict())
         return other
+
+    def cost(self, inputs: list[Any]) -> dict[str, float]:
+        """What `get_cost` says of one call on these inputs; empty without `get_cost`."""
+        if self._get_cost is None:
+            return {}
+        with self._as_problem_error("get_cost"):
+            cost = {key: float(value) for key, value in self._get_cost(inputs).items()}
+        if not all(value >= 0 for value in cost.values()):
+            raise ProblemError(f"{self.path}: get_cost must not return less than 0, but got {cost}")
+        return cost
 
     def shared_dtype(self, inputs: list[Any]) -> torch.dtype | None:
         """The dtype that the models are cast to for these inputs; None leaves them as they are."""
@@ -289,21 +349,42 @@ def _workloads(
     workloads = getattr(module, "WORKLOADS", None)
     if workloads is None:
         return {DEFAULT_WORKLOAD: {}}
-    if not isinstance(workloads, Mapping) or not workloads:
-        raise ProblemError(f"{path}: WORKLOADS must map a name to arguments of get_inputs")
+    return _keyword_arguments(path, "WORKLOADS", workloads, get_inputs)
+
+
+def _held_out(
+    path: Path, module: Any, get_inputs: Callable[..., Any]
+) -> dict[str, Mapping[str, Any]]:
+    shapes = getattr(module, "HELD_OUT", None)
+    return {} if shapes is None else _keyword_arguments(path, "HELD_OUT", shapes, get_inputs)
+
+
+def _keyword_arguments(
+    path: Path, what: str, given: Any, get_inputs: Callable[..., Any]
+) -> dict[str, Mapping[str, Any]]:
+    if not isinstance(given, Mapping) or not given:
+        raise ProblemError(f"{path}: {what} must map a name to arguments of get_inputs")
     signature = inspect.signature(get_inputs)
-    for name, arguments in workloads.items():
+    for name, arguments in given.items():
         if not isinstance(name, str) or not isinstance(arguments, Mapping):
             raise ProblemError(
-                f"{path}: WORKLOADS[{name!r}] must be a dictionary of keyword arguments"
+                f"{path}: {what}[{name!r}] must be a dictionary of keyword arguments"
             )
         try:
             signature.bind(**arguments)
         except TypeError as error:
             raise ProblemError(
-                f"{path}: WORKLOADS[{name!r}] does not fit get_inputs{signature}: {error}"
+                f"{path}: {what}[{name!r}] does not fit get_inputs{signature}: {error}"
             ) from error
-    return dict(workloads)
+    return dict(given)
+
+
+def _prime_below(number: int) -> int:
+    """The largest prime below a number; 1 for numbers up to 2."""
+    for candidate in range(number - 1, 1, -1):
+        if all(candidate % divisor for divisor in range(2, math.isqrt(candidate) + 1)):
+            return candidate
+    return 1
 
 
 def _baselines(path: Path, module: Any) -> dict[str, Callable[..., Any]]:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import os
+import random
 import secrets
 import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from fitness import timing
+from fitness.batches import Batches
 from fitness.bench import settings_of
-from fitness.cases import Case, Constants
+from fitness.cases import Case, Constants, StateChange
+from fitness.contents import CheckedCall, TimedInputs, to_json
 from fitness.exchange import OutputRegion
-from fitness.pace import Late, Pacemaker, Silence
+from fitness.pace import Answer, Late, Pacemaker, Request, Silence
 from fitness.sandbox.limits import Limits
 from fitness.sandbox.zygote import Child, Exit, Spawner
 from fitness.spec import EvaluationSpec
@@ -26,6 +29,8 @@ from populations.kernel import Candidate
 from populations.outcome import Outcome
 
 OUTPUT_SHOWN = 2000
+# For what a candidate's toolchain writes; it is memory, and a judge's whole share of the disk.
+FOLDER_BYTES = 512 << 20
 _SIGNALS = {
     signal.SIGSEGV: "segmentation fault",
     signal.SIGBUS: "bus error",
@@ -78,6 +83,8 @@ class CandidateProcess:
             folder: A private folder is made in here and removed at the end.
             read: What the process may read; empty for all that its user may.
         """
+        self.candidate = candidate
+        self._device = spec.device
         self._left_s = spec.run_limit_s
         self._limit_s = spec.run_limit_s
         self._exit: Exit | None = None
@@ -98,6 +105,7 @@ class CandidateProcess:
             cpu_s=spec.run_limit_s * (spec.threads + 1) + 10,
             read=(*read, self._folder) if read else (),
             write=tuple(folders),
+            folder_bytes=FOLDER_BYTES,
             devices=spec.device == "cuda",
             output_bytes=spec.output_bytes,
         )
@@ -117,48 +125,103 @@ class CandidateProcess:
             [constants.descriptor],
         )
 
-    def call(self, case: Case, outputs: OutputRegion, *, keep: bool) -> dict[str, Any]:
-        """Call it on a case's inputs.
+    def call(self, cases: Sequence[Case], outputs: OutputRegion) -> dict[str, Any]:
+        """Call it on cases of one workload, one after the other in the same memory.
 
         Args:
-            case: The inputs, and what outputs are expected.
-            outputs: Where it writes its outputs, if they have the expected shapes.
-            keep: Whether the inputs will be used for timing.
+            cases: The inputs, alike but for their contents, and what outputs are expected.
+            outputs: Where it writes the outputs of all of them, as far as their shapes fit.
         """
+        case = cases[0]
         return self._ask(
             f"on workload {case.workload!r}",
             {
                 "do": "case",
-                "workload": case.workload,
-                "tree": case.tree,
+                "trees": [c.tree for c in cases],
                 "specs": [s.to_json() for s in case.specs],
                 "dtype": case.dtype,
                 "outputs": [s.to_json() for s in case.output_specs],
-                "keep": keep,
             },
-            [case.descriptor, outputs.descriptor],
+            [*(c.descriptor for c in cases), outputs.descriptor],
+        )
+
+    def set_state(self, change: StateChange, dtype: str) -> bool:
+        """Change entries of its state in place; False where its state is not the reference's."""
+        answer = self._ask(
+            "while its weights were changed",
+            {
+                "do": "state",
+                "names": change.names,
+                "specs": [s.to_json() for s in change.specs],
+                "dtype": dtype,
+            },
+            [change.descriptor],
+        )
+        return bool(answer.get("done"))
+
+    def profile(self, case: Case, calls: int) -> dict[str, Any]:
+        """Call it under the profiler on a case's inputs; see `fitness.profiled`."""
+        return self._ask(
+            f"while it was profiled on workload {case.workload!r}",
+            {
+                "do": "profile",
+                "tree": case.tree,
+                "specs": [s.to_json() for s in case.specs],
+                "dtype": case.dtype,
+                "calls": calls,
+            },
+            [case.descriptor],
         )
 
     @contextmanager
-    def subject(self, workload: str, name: str = "candidate") -> Iterator[timing.Subject]:
-        """The candidate on a workload, for timing, under a name; it is asked nothing else then."""
-        when = f"while workload {workload!r} was timed"
+    def subject(
+        self,
+        inputs: TimedInputs,
+        case: Case,
+        rng: random.Random,
+        *,
+        name: str = "candidate",
+        checked: Sequence[CheckedCall] = (),
+        share: float = 0.0,
+    ) -> Iterator[timing.Subject]:
+        """The candidate on a workload, for timing; it is asked nothing else then.
+
+        Args:
+            inputs: What it is called on.
+            case: A case of the same workload, for what the model and its outputs are like.
+            rng: Draws the secrets of its calls.
+            name: What it is called in the measurement.
+            checked: Calls among the timed ones whose outputs are looked at.
+            share: How often, after the first.
+        """
+        when = f"while workload {inputs.workload!r} was timed"
+        question = {
+            "do": "pace",
+            **to_json(inputs),
+            "dtype": case.dtype,
+            "outputs": [s.to_json() for s in case.output_specs],
+        }
         pacemaker = Pacemaker()
-        nonce = self._send({"do": "pace", "workload": workload}, [pacemaker.theirs.fileno()], when)
+        nonce = self._send(question, [pacemaker.theirs.fileno(), inputs.descriptor], when)
         pacemaker.handed_over()
+        batches = Batches(
+            lambda request: self.batch(pacemaker, nonce, request, when),
+            rng,
+            device=self._device,
+            checkpoints=checked,
+            share=share,
+        )
         try:
-            yield _Subject(self, pacemaker, nonce, name, when)
+            yield _Subject(self, batches, name, when)
         finally:
             pacemaker.close()
         self._receive(nonce, when)
 
-    def batch(
-        self, pacemaker: Pacemaker, nonce: str, calls: int, settle_ms: float, when: str
-    ) -> list[float]:
-        """One batch of `subject`; milliseconds per call."""
+    def batch(self, pacemaker: Pacemaker, nonce: str, request: Request, when: str) -> Answer:
+        """One batch of `subject`."""
         start = time.monotonic()
         try:
-            times = pacemaker.batch(0, calls, settle_ms, self._left_s)
+            answer = pacemaker.batch(request, self._left_s)
         except Late as error:
             raise self._late(when) from error
         except Silence as error:
@@ -168,11 +231,15 @@ class CandidateProcess:
             text = f"the process gave an answer of its own making {when}"
             raise Fault(Outcome.CHEATED, text) from error
         self._left_s -= time.monotonic() - start
-        return times
+        return answer
 
     def waited_ms(self) -> float:
         """How long its threads have waited for a processor."""
         return timing.waited_ms(self._child.pid)
+
+    def ran_ms(self) -> float:
+        """How long its threads have run."""
+        return timing.ran_ms(self._child.pid)
 
     def __enter__(self) -> CandidateProcess:
         return self
@@ -254,11 +321,9 @@ class CandidateProcess:
 
 
 class _Subject:
-    def __init__(
-        self, process: CandidateProcess, pacemaker: Pacemaker, nonce: str, name: str, when: str
-    ) -> None:
+    def __init__(self, process: CandidateProcess, batches: Batches, name: str, when: str) -> None:
         self._process = process
-        self._conversation = (pacemaker, nonce)
+        self._batches = batches
         self._name = name
         self._when = when
 
@@ -266,11 +331,22 @@ class _Subject:
     def name(self) -> str:
         return self._name
 
-    def batch(self, calls: int, settle_ms: float) -> list[float]:
-        return self._process.batch(*self._conversation, calls, settle_ms, self._when)
+    @property
+    def held_ms(self) -> float:
+        return self._batches.held_ms
+
+    def batch(self, calls: int, settle_ms: float, *, look: bool = False) -> list[float]:
+        times_ms, fault = self._batches.batch(calls, settle_ms, look=look)
+        if fault:
+            text = f"right when it was checked, wrong {self._when}: {fault}"
+            raise Fault(Outcome.CHEATED, text)
+        return times_ms
 
     def waited_ms(self) -> float:
         return self._process.waited_ms()
+
+    def ran_ms(self) -> float:
+        return self._process.ran_ms()
 
 
 def _link_launchers(cache: Path, folder: Path) -> None:

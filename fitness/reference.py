@@ -7,13 +7,14 @@ golden values would otherwise carry the very error they are to measure.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
 
+from fitness.answers import Traits, traits_of
 from fitness.exchange import Tree, flatten, unflatten
 from fitness.problem import Problem
 from populations.errors import ProblemError
@@ -35,6 +36,8 @@ class Result:
         method: How the golden values came about: "float64", "float64 where the model allows",
             "native" (no float64 run succeeded) or "equality".
         changed: Positions of the input tensors that it changes.
+        traits: What the outputs in the declared dtype are beside their values.
+        aliased: Positions of outputs that lie in the memory of an input or of the state.
     """
 
     tree: Tree
@@ -42,16 +45,32 @@ class Result:
     golden: list[torch.Tensor | None]
     method: str
     changed: tuple[int, ...]
+    traits: tuple[Traits, ...] = ()
+    aliased: tuple[int, ...] = ()
 
 
 class Reference:
     """The problem's `Model` on one device, with one fixed state."""
 
-    def __init__(self, problem: Problem, device: str, seed: int) -> None:
-        """Prepare; `seed` decides the state of every model built."""
+    def __init__(
+        self,
+        problem: Problem,
+        device: str,
+        seed: int,
+        state: Mapping[str, torch.Tensor] | None = None,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            problem: Its `Model` is run.
+            device: Where, as torch names it.
+            seed: Decides the state of every model built.
+            state: Entries that take the place of those.
+        """
         self._problem = problem
         self._device = device
         self._seed = seed
+        self._state = dict(state or {})
         self._models: dict[torch.dtype | None, torch.nn.Module] = {}
 
     def run(self, inputs: list[Any], dtype: torch.dtype | None) -> Result:
@@ -64,12 +83,39 @@ class Reference:
             for i, (before, after) in enumerate(zip(tensors, given, strict=True))
             if not _same_bytes(before, after.to(before.device))
         )
+        own = {_memory(t) for t in (*given, *self._model(dtype).state_dict().values())}
+        traits = tuple(traits_of(t) for t in native)
+        aliased = tuple(i for i, t in enumerate(native) if t.numel() and _memory(t) in own)
         wanted = [not self._problem.exact and _is_real(t) for t in native]
-        if not any(wanted):
-            return Result(output_tree, native, [None] * len(native), "equality", changed)
-        golden, method = self._golden(tree, tensors, dtype, native, wanted)
-        chosen = [g if w else None for g, w in zip(golden, wanted, strict=True)]
-        return Result(output_tree, native, chosen, method, changed)
+        chosen: list[torch.Tensor | None] = [None] * len(native)
+        method = "equality"
+        if any(wanted):
+            golden, method = self._golden(tree, tensors, dtype, native, wanted)
+            chosen = [g if w else None for g, w in zip(golden, wanted, strict=True)]
+        return Result(output_tree, native, chosen, method, changed, traits, aliased)
+
+    def shaken(
+        self, inputs: list[Any], dtype: torch.dtype | None, seed: int
+    ) -> list[torch.Tensor] | None:
+        """Golden outputs after changing every floating input by one unit in its last place.
+
+        The unit is that of float32 for narrower dtypes: a right kernel computes in it. Where this
+        moves an output by about the error allowed, no right kernel can be asked for it.
+
+        Args:
+            inputs: Left as they are.
+            dtype: What the model is cast to before it is made float64.
+            seed: Decides which inputs grow and which shrink.
+        """
+        tree, tensors = flatten(inputs)
+        generator = torch.Generator().manual_seed(seed & ((1 << 63) - 1))
+        moved = [_moved(t, generator) for t in tensors]
+        for forced in (True, False):
+            model = copy.deepcopy(self._model(dtype))
+            golden = self._in_float64(model, tree, moved, forced=forced)
+            if golden is not None:
+                return golden
+        return None
 
     def lowered(
         self, inputs: list[Any], dtype: torch.dtype | None
@@ -91,7 +137,12 @@ class Reference:
 
     def _model(self, dtype: torch.dtype | None) -> torch.nn.Module:
         if dtype not in self._models:
-            self._models[dtype] = self._problem.model(self._seed).to(self._device, dtype)
+            model = self._problem.model(self._seed)
+            with torch.no_grad():
+                own = model.state_dict()
+                for name, value in self._state.items():
+                    own[name].copy_(value)
+            self._models[dtype] = model.to(self._device, dtype)
         return self._models[dtype]
 
     def _call(
@@ -183,6 +234,17 @@ def round_mantissa(tensor: torch.Tensor, bits: int, *, nearest: bool) -> torch.T
     return torch.where(torch.isfinite(tensor), rounded, tensor)
 
 
+def perturbed(value: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Other values for an entry of the state, of the same size; positive where all are positive."""
+    wide = value.detach().to("cpu", torch.float64)
+    if bool((wide > 0).all()):
+        new = wide * (1 + torch.rand(wide.shape, generator=generator, dtype=wide.dtype))
+    else:
+        size = float(wide.square().mean().sqrt()) or 0.1
+        new = wide + size * torch.randn(wide.shape, generator=generator, dtype=wide.dtype)
+    return new.to(value.device, value.dtype)
+
+
 def _is_real(tensor: torch.Tensor) -> bool:
     return tensor.is_floating_point() or tensor.is_complex()
 
@@ -201,6 +263,19 @@ def _plausible(
             if difference.norm() > _PLAUSIBLE * exact[finite].norm() + 1e-30:
                 return False
     return True
+
+
+def _memory(tensor: torch.Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
+
+
+def _moved(tensor: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    if not tensor.is_floating_point():
+        return tensor
+    eps = min(torch.finfo(tensor.dtype).eps, torch.finfo(torch.float32).eps)
+    signs = torch.rand(tensor.shape, generator=generator) < 0.5
+    factors = torch.where(signs, 1 - eps, 1 + eps).double().to(tensor.device)
+    return tensor.detach().double() * factors
 
 
 def _same_bytes(before: torch.Tensor, after: torch.Tensor) -> bool:

@@ -5,8 +5,12 @@ its outputs are compared in another process, and its clock is checked against th
 come as JSON with a nonce that the answer must repeat.
 
     construct   build `ModelNew` and give it the reference's state; descriptor: the constants
-    case        call it on one case's inputs, write the outputs; descriptors: inputs, outputs
-    pace        time batches of calls on inputs kept from a case, as asked over a socket of its own
+    case        call it on one or more cases in the same memory, write the outputs; descriptors:
+                inputs of each, all outputs
+    state       change entries of its state in place; descriptor: their contents
+    pace        time batches of calls, each on other inputs, as asked over a socket of its own;
+                descriptors: the socket, the sets of inputs
+    profile     call it under the profiler; descriptor: the inputs
 """
 
 from __future__ import annotations
@@ -14,10 +18,10 @@ from __future__ import annotations
 import faulthandler
 import gc
 import linecache
-import mmap
 import os
 import random
 import sys
+import tempfile
 import traceback
 from pathlib import Path
 from types import ModuleType
@@ -25,18 +29,14 @@ from typing import Any
 
 import torch
 
-from fitness.bench import Stopwatch, prepare, synchronise
-from fitness.exchange import (
-    TensorSpec,
-    flatten,
-    fresh,
-    private_mapping,
-    spec_of,
-    total_bytes,
-    unflatten,
-    views,
-)
+from fitness.answers import write
+from fitness.bench import Stopwatch, Timed, prepare, synchronise
+from fitness.contents import on_device
+from fitness.exchange import TensorSpec, private_mapping, total_bytes, unflatten, views
 from fitness.pace import follow
+from fitness.profiled import profile_calls
+from fitness.series import call_series
+from fitness.variation import Change, Contents
 from populations.errors import WorkerError
 
 MODULE = "candidate"
@@ -84,8 +84,9 @@ class _Runner:
         self._source: str = argument["source"]
         self._folder = Path(argument["folder"])
         self._models: dict[str, torch.nn.Module] = {}
-        self._calls: dict[str, Any] = {}
         self._state = ""
+        # Names in the reference's state -> names in the candidate's; empty where they differ.
+        self._own_names: dict[str, str] = {}
         self.path = str(self._folder / f"{MODULE}.py")
         os.chdir(self._folder)
         self._use_private_caches()
@@ -98,6 +99,8 @@ class _Runner:
         for name in ("TRITON_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR", "TORCH_EXTENSIONS_DIR"):
             os.environ[name] = str(self._folder / name.lower())
         os.environ["HOME"] = os.environ["TMPDIR"] = str(self._folder)
+        # Whoever asked before the fork has had another answer.
+        tempfile.tempdir = str(self._folder)
 
     def do_construct(self, question: dict[str, Any], channel: Any) -> dict[str, Any]:
         """Load the module, build the model for the first dtype."""
@@ -114,43 +117,42 @@ class _Runner:
         return {"state": self._state}
 
     def do_case(self, question: dict[str, Any], channel: Any) -> dict[str, Any]:
-        """Call the model once on fresh copies of a case's inputs."""
-        inputs, outputs_end = channel.receive_fds(10.0)
+        """Call the model on a series of cases."""
+        descriptors = channel.receive_fds(10.0)
+        return call_series(self._model(question["dtype"]), question, descriptors, self._device)
+
+    def do_state(self, question: dict[str, Any], channel: Any) -> dict[str, Any]:
+        """Change entries of the model's state in place; not done where it has none of its own."""
+        (descriptor,) = channel.receive_fds(10.0)
         specs = [TensorSpec.from_json(s) for s in question["specs"]]
-        expected = [TensorSpec.from_json(s) for s in question["outputs"]]
-        mapping = private_mapping(inputs, total_bytes(specs))
-        region = mmap.mmap(outputs_end, total_bytes(expected))
-        os.close(inputs)
-        os.close(outputs_end)
-        originals = views(mapping, specs)
-        tensors = [fresh(v, s, self._device) for v, s in zip(originals, specs, strict=True)]
-        arguments = unflatten(question["tree"], tensors)
-        model = self._model(question["dtype"])
-        self._poison(expected)
-        with torch.no_grad():
-            result = model(*arguments)
+        given = views(private_mapping(descriptor, total_bytes(specs)), specs)
+        os.close(descriptor)
+        if not self._own_names:
+            return {"done": False}
+        own = self._model(question["dtype"]).state_dict()
+        write([own[self._own_names[name]] for name in question["names"]], given)
         synchronise(self._device)
-        tree, outputs = flatten(result)
-        found = [spec_of(t) for t in outputs]
-        if [(s.dtype, s.shape) for s in found] == [(s.dtype, s.shape) for s in expected]:
-            for view, output in zip(views(region, found), outputs, strict=True):
-                view.copy_(output.detach())
-        changed = [
-            i
-            for i, (view, tensor) in enumerate(zip(originals, tensors, strict=True))
-            if not _same(view, tensor)
-        ]
-        if question["keep"]:
-            self._calls[question["workload"]] = lambda: model(*arguments)
-        return {"tree": tree, "specs": [s.to_json() for s in found], "changed": changed}
+        return {"done": True}
+
+    def do_profile(self, question: dict[str, Any], channel: Any) -> dict[str, Any]:
+        """Call the model under the profiler; see `fitness.profile`."""
+        (descriptor,) = channel.receive_fds(10.0)
+        return profile_calls(self._model(question["dtype"]), question, descriptor, self._device)
 
     def do_pace(self, question: dict[str, Any], channel: Any) -> dict[str, Any]:
-        """Time batches of calls on the inputs kept for a workload."""
-        (descriptor,) = channel.receive_fds(10.0)
-        call = self._calls[question["workload"]]
-        follow(
-            descriptor, lambda _, calls, settle_ms: self._stopwatch.batch(call, calls, settle_ms)
-        )
+        """Time batches of calls on a workload."""
+        descriptor, memory = channel.receive_fds(10.0)
+        specs = [TensorSpec.from_json(s) for s in question["specs"]]
+        every = specs * question["sets"]
+        tensors = views(private_mapping(memory, total_bytes(every)), every)
+        os.close(memory)
+        sets = [tensors[i : i + len(specs)] for i in range(0, len(every), max(len(specs), 1))]
+        changes = [Change(c) for c in question["changes"]]
+        contents = Contents(question["tree"], on_device(sets or [[]], specs, self._device), changes)
+        model, arguments = self._model(question["dtype"]), contents.arguments
+        outputs = tuple(TensorSpec.from_json(s) for s in question["outputs"])
+        timed = Timed(lambda: model(*arguments), contents, outputs)
+        follow(descriptor, lambda request: self._stopwatch.batch(timed, request))
         return {}
 
     def _model(self, dtype: str) -> torch.nn.Module:
@@ -177,20 +179,14 @@ class _Runner:
             n: tuple(t.shape) for n, t in self._given.items()
         }:
             model.load_state_dict(self._given)
+            self._own_names = {name: name for name in self._given}
             return "copied"
+        # Under other names, but already with the values that the reference has: the seed's.
+        pairs = list(zip(self._given.values(), own.values(), strict=False))
+        if len(own) == len(self._given) and all(torch.equal(a, b.cpu()) for a, b in pairs):
+            self._own_names = dict(zip(self._given, own, strict=True))
+            return "seeded, in the reference's order"
         return "seeded"
-
-    def _poison(self, outputs: list[TensorSpec]) -> None:
-        """Leave rubbish in the memory that the candidate's next outputs will likely get.
-
-        A kernel that writes only part of its output would otherwise find zeros or, worse, the
-        right values of an earlier call there.
-        """
-        if sum(s.nbytes for s in outputs) > _POISON_LIMIT_BYTES:
-            return
-        blocks = [torch.empty(s.shape, dtype=s.torch_dtype, device=self._device) for s in outputs]
-        for block in blocks:
-            block.view(-1).view(torch.uint8).fill_(0xFF)
 
 
 def _load(source: str, path: str) -> ModuleType:
@@ -213,12 +209,6 @@ def _seed(seed: int, device: str) -> None:
         torch.default_generator.manual_seed(seed)
     else:
         torch.manual_seed(seed)
-
-
-def _same(view: torch.Tensor, tensor: torch.Tensor) -> bool:
-    # Compared as bytes, where a NaN equals itself.
-    other = tensor.to("cpu").contiguous().flatten().view(torch.uint8)
-    return torch.equal(view.flatten().view(torch.uint8), other)
 
 
 def _explain(error: BaseException, path: str) -> dict[str, Any]:

@@ -11,6 +11,11 @@ from populations.errors import ConfigError
 # `name+compile`.
 STANDARD_BASELINES = ("eager", "compile", "max-autotune-no-cudagraphs")
 DEVICES = ("cpu", "cuda")
+_CHOICES = {
+    "rigour": ("search", "thorough"),
+    "determinism": ("tolerance", "bitwise"),
+    "held_out": ("report", "require", "ignore"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +50,24 @@ class EvaluationSpec:
             and the candidates alike.
         interpret_triton: Judge Triton candidates on the CPU in Triton's interpreter, for their
             values alone: they are checked and their timings mean nothing.
+        gate: Whether the static gate's rejections count. False is for tests alone: they measure
+            that what the gate stops early would be caught without it.
+        rigour: "search" asks what every candidate can be asked at little cost; "thorough" asks
+            everything (`fitness.questions`): distributions, each argument, each entry of the
+            state, held-out shapes.
+        determinism: What two answers to the same inputs must be: "tolerance", both right, or
+            "bitwise", equal. How far they differ is reported in any case.
+        held_out: In a thorough evaluation, what a shape may do that was not asked for: with
+            "report" a candidate may refuse it but not get it wrong, with "require" it must get it
+            right, with "ignore" it is not asked.
+        allow_packed_weights: Whether a candidate may keep what it made of its weights when it was
+            constructed, so that changing them in place later goes unnoticed.
+        allow_degenerate: Whether a problem is taken on that zeros, a constant or less than its
+            inputs would solve (`fitness.degenerate`).
+        allow_library_calls: Whether `forward` may leave products, convolutions and attention to
+            torch, cuBLAS, cuDNN or BLAS; see `fitness.policy.Policy` for this and the next two.
+        allow_torch_compute: Whether `forward` may compute on tensors with torch.
+        allow_state: Whether one call of `forward` may leave something for the next.
     """
 
     problem: Path
@@ -55,7 +78,7 @@ class EvaluationSpec:
     workloads: tuple[str, ...] = ()
     baselines: tuple[str, ...] = ()
     seeds: int = 2
-    pairs: int = 30
+    pairs: int = 20
     timing_budget_s: float = 0.5
     min_effect: float = 0.02
     give_up_below: float = 0.3
@@ -67,12 +90,26 @@ class EvaluationSpec:
     workers: int = 2
     tf32: bool = False
     interpret_triton: bool = False
+    gate: bool = True
+    rigour: str = "search"
+    determinism: str = "tolerance"
+    held_out: str = "report"
+    allow_packed_weights: bool = False
+    allow_degenerate: bool = False
+    allow_library_calls: bool = True
+    allow_torch_compute: bool = True
+    allow_state: bool = True
 
     def __post_init__(self) -> None:
         if self.device not in DEVICES:
             raise ConfigError(
                 f"device must be one of {', '.join(DEVICES)}, but got {self.device!r}"
             )
+        for name, known in _CHOICES.items():
+            if getattr(self, name) not in known:
+                raise ConfigError(
+                    f"{name} must be one of {', '.join(known)}, but got {getattr(self, name)!r}"
+                )
         for name in ("threads", "seeds", "workers", "memory_bytes", "processes", "output_bytes"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, but got {getattr(self, name)}")

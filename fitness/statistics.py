@@ -3,6 +3,11 @@
 Every measurement is a list of log ratios, ln(baseline time / candidate time), one per pair of
 batches that ran next to each other: drift of the machine cancels within a pair, and the median
 ignores the pairs that a neighbour disturbed.
+
+What does not cancel, and no number of pairs shows, is the luck of a process: at which addresses its
+memory lies decides which of it share a set of a cache, for as long as the process lives. It is
+measured by timing new processes of one kernel against each other (`python -m benchmarks aa`), and
+`luck` is the component of the interval that stands for it.
 """
 
 from __future__ import annotations
@@ -14,6 +19,13 @@ from functools import lru_cache
 from populations.outcome import Speedup
 
 CONFIDENCE = 0.95
+# Device -> (milliseconds of a call at most, half-width of the 95% interval in logarithms): what two
+# processes of one kernel differ by. Short calls live in the near caches, where placement matters
+# most, and come near the resolution of a device's events.
+_LUCK = {
+    "cpu": ((0.1, 0.025), (math.inf, 0.01)),
+    "cuda": ((0.02, 0.01), (math.inf, 0.003)),
+}
 
 
 def median(values: Sequence[float]) -> float:
@@ -51,10 +63,25 @@ def log_interval(log_ratios: Sequence[float]) -> tuple[float, float, float]:
     return ordered[lower], median(ordered), ordered[upper]
 
 
-def speedup(log_ratios: Sequence[float]) -> Speedup:
-    """Median of the paired ratios with its 95% interval."""
+def luck(device: str, call_ms: float) -> float:
+    """Half-width, in logarithms, of what two processes of one kernel differ by.
+
+    Args:
+        device: "cpu" or "cuda"; 0 for anything else.
+        call_ms: What one call takes.
+    """
+    return next((width for limit_ms, width in _LUCK.get(device, ()) if call_ms <= limit_ms), 0.0)
+
+
+def speedup(log_ratios: Sequence[float], *, luck: float = 0.0) -> Speedup:
+    """Median of the paired ratios with its 95% interval.
+
+    Args:
+        log_ratios: From one pair of processes.
+        luck: Half-width of a further, independent error (`luck`), added in quadrature.
+    """
     low, middle, high = log_interval(log_ratios)
-    return Speedup(math.exp(middle), math.exp(low), math.exp(high))
+    return _from_logs(middle, math.hypot(middle - low, luck), math.hypot(high - middle, luck))
 
 
 def geometric_mean(speedups: Sequence[Speedup]) -> Speedup:
@@ -69,6 +96,10 @@ def geometric_mean(speedups: Sequence[Speedup]) -> Speedup:
     middle = sum(s.log for s in speedups) / count
     below = math.sqrt(sum((s.log - math.log(s.low)) ** 2 for s in speedups)) / count
     above = math.sqrt(sum((math.log(s.high) - s.log) ** 2 for s in speedups)) / count
+    return _from_logs(middle, below, above)
+
+
+def _from_logs(middle: float, below: float, above: float) -> Speedup:
     value = math.exp(middle)
     # exp rounds: the interval must hold the value also when it has no width.
     return Speedup(

@@ -6,20 +6,27 @@ import platform
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from fitness import statistics, timing
+from fitness.ceilings import processor_name
+from fitness.contents import CheckedCall
 from fitness.judge import Judge, Progress, timing_of
 from fitness.process import CandidateProcess, Fault
+from fitness.profile import own_share
 from fitness.report import FinalReport, WorkloadReport
+from fitness.spec import EvaluationSpec
+from fitness.telemetry import Record, watched
 from populations.kernel import Candidate
 from populations.outcome import Outcome, Speedup
 
 SEED = "seed"
 CONTROL = "control"
+# Timed calls per workload whose outputs are looked at, and how often one is, after the first.
+CHECKED_CALLS = 8
+CHECKED_SHARE = 0.3
 
 
 def verify(
@@ -49,6 +56,8 @@ def verify(
             for workload in judge.bank.workloads:
                 progress_line(workload)
                 reports.append(session.measure(workload))
+            progress.details["own_share"] = session.own_shares()
+        judge.hold_against_roofline([r.fastest for r in reports], progress)
     except Fault as fault:
         progress.details.update(fault.details)
         return FinalReport(
@@ -72,6 +81,25 @@ def verify(
     )
 
 
+def against_itself(judge: Judge, candidate: Candidate, workload: str) -> timing.Rounds:
+    """Time two fresh processes of one kernel against each other, as a kernel and a baseline are.
+
+    What comes of it is the error of the whole measurement: the true ratio is 1.
+
+    Args:
+        judge: Its spec says how to time.
+        candidate: A right kernel, built before; its outputs are not compared.
+        workload: One of the judge's.
+
+    Raises:
+        Fault: The kernel fails.
+    """
+    session = _Session(judge, ())
+    with ExitStack() as stack:
+        session.begin_pair(stack, candidate)
+        return session.rounds(workload, [], judge.spec)[0]
+
+
 def machine(judge: Judge) -> dict[str, Any]:
     """Where it was measured, JSON-able."""
     spec = judge.spec
@@ -79,24 +107,19 @@ def machine(judge: Judge) -> dict[str, Any]:
         "device": spec.device,
         "threads": spec.threads,
         "tf32": spec.tf32,
+        "cache": "warm" if spec.device == "cpu" else "cold",
+        # Neither side of a pair is captured in a CUDA graph; a kernel may use one of its own.
+        "graph": False,
         # A plain string: its own class would make the search process import torch.
         "torch": str(torch.__version__),
         "python": platform.python_version(),
         "machine": platform.machine(),
-        "processor": _processor(),
+        "processor": processor_name(),
     }
     if spec.device == "cuda":
         facts["gpu"] = torch.cuda.get_device_name(spec.torch_device)
         facts["cuda"] = torch.version.cuda
     return facts
-
-
-def _processor() -> str:
-    with suppress(OSError), Path("/proc/cpuinfo").open(encoding="utf-8") as lines:
-        for line in lines:
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor()
 
 
 class _Session:
@@ -105,6 +128,7 @@ class _Session:
     def __init__(self, judge: Judge, baselines: tuple[str, ...]) -> None:
         self._judge = judge
         self._baselines = baselines
+        self._seed: CandidateProcess | None = None
         self.failed: dict[str, dict[str, str]] = {}
 
     def begin(
@@ -116,58 +140,101 @@ class _Session:
         self._champion = stack.enter_context(judge.start(candidate))
         judge.check(self._champion, progress)
         self._control = stack.enter_context(judge.start(candidate))
+        # It is to have gone through the same: where memory was used before, it is faster.
         judge.check(self._control, Progress())
-        self._seed: CandidateProcess | None = None
         if seed is not None:
             process = stack.enter_context(judge.start(seed))
             with suppress(Fault):
                 judge.build(seed, Progress())
-                dtype = judge.bank.case(*next(judge.bank.cases())).dtype
-                process.construct(judge.bank.constants, dtype)
+                self._construct(process)
                 self._seed = process
+
+    def begin_pair(self, stack: ExitStack, candidate: Candidate) -> None:
+        """Start two processes of one kernel. Raises Fault."""
+        judge = self._judge
+        with judge.lease.shared():
+            self._champion = stack.enter_context(judge.start(candidate))
+            self._control = stack.enter_context(judge.start(candidate))
+        for process in (self._champion, self._control):
+            self._construct(process)
+
+    def own_shares(self) -> dict[str, Any]:
+        """Per workload, the share of the time spent in the champion's own kernels.
+
+        The last thing that its process is asked: under a profiler it may end.
+        """
+        bank, lease = self._judge.bank, self._judge.lease
+        with lease.exclusive():
+            return {w: own_share(self._champion, bank.case(w, 0)) for w in bank.workloads}
 
     def measure(self, workload: str) -> WorkloadReport:
         """Time everything on one workload. Raises Fault for the champion's faults alone."""
         judge = self._judge
-        number = judge.bank.case(workload, 0).seed
         seed = self._right_seed(workload)
-        names = self._working(workload, number)
+        names = self._working(workload, judge.contents.inputs(workload).seeds)
         # The budget is for one pair of subjects.
         budget_s = judge.spec.timing_budget_s * (len(names) + 3) / 2
         spec = replace(judge.spec, timing_budget_s=budget_s, give_up_below=0)
+        rounds, record = self.rounds(workload, names, spec, seed)
+        return _report(rounds, workload, names, {"telemetry": record.facts()})
+
+    def rounds(
+        self,
+        workload: str,
+        names: list[str],
+        spec: EvaluationSpec,
+        seed: CandidateProcess | None = None,
+    ) -> tuple[timing.Rounds, Record]:
+        """Time what was begun, with these baselines. Raises Fault for the champion's faults."""
+        judge = self._judge
+        inputs, case = judge.contents.inputs(workload), judge.bank.case(workload, 0)
+        checked = judge.contents.checkpoints(workload, CHECKED_CALLS)
         try:
             with judge.lease.exclusive(), ExitStack() as stack:
-                subjects = [
-                    stack.enter_context(self._champion.subject(workload)),
-                    stack.enter_context(self._control.subject(workload, CONTROL)),
-                ]
+
+                def enter(process: CandidateProcess, name: str, calls: list[CheckedCall]) -> None:
+                    subject = process.subject(
+                        inputs, case, judge.rng, name=name, checked=calls, share=CHECKED_SHARE
+                    )
+                    subjects.append(stack.enter_context(subject))
+
+                subjects: list[timing.Subject] = []
+                enter(self._champion, "candidate", checked)
+                enter(self._control, CONTROL, [])
                 if seed is not None:
-                    subjects.append(stack.enter_context(seed.subject(workload, SEED)))
-                subjects += stack.enter_context(judge.baselines.subjects(names, workload, number))
-                rounds = timing.measure(subjects, spec, judge.rng)
+                    enter(seed, SEED, [])
+                theirs = judge.baselines.subjects(names, workload, inputs.seeds, judge.rng)
+                subjects += stack.enter_context(theirs)
+                record = stack.enter_context(watched(spec.torch_device, spec.threads))
+                return timing.measure(subjects, spec, judge.rng), record
         except timing.ClockError as error:
             raise Fault(Outcome.CHEATED, f"workload {workload!r}: {error}") from error
-        return _report(rounds, workload, names)
+
+    def _construct(self, process: CandidateProcess) -> None:
+        """Construct a model that is timed beside the champion. Raises Fault."""
+        bank = self._judge.bank
+        with self._judge.lease.shared():
+            process.construct(bank.constants, bank.case(*next(iter(bank.cases()))).dtype)
 
     def _right_seed(self, workload: str) -> CandidateProcess | None:
-        """The seed's process if it computes this workload; it keeps the inputs for timing."""
+        """The seed's process if it computes this workload; or None."""
         if self._seed is None:
             return None
         case = self._judge.bank.case(workload, 0)
         try:
             with self._judge.lease.shared():
-                right = self._judge.call(self._seed, case, keep=True).outcome is Outcome.PASSED
+                right = self._judge.call(self._seed, case).outcome is Outcome.PASSED
         except Fault:
             # Its process has ended, or is of no more use.
             self._seed = None
             return None
         return self._seed if right else None
 
-    def _working(self, workload: str, number: int) -> list[str]:
+    def _working(self, workload: str, seeds: tuple[int, ...]) -> list[str]:
         names = []
         for baseline in self._baselines:
             with self._judge.beside_timing():
-                reason = self._judge.baselines.warm(baseline, workload, number)
+                reason = self._judge.baselines.warm(baseline, workload, seeds)
             if reason:
                 self.failed.setdefault(workload, {})[baseline] = reason
             else:
@@ -175,22 +242,24 @@ class _Session:
         return names
 
 
-def _report(rounds: timing.Rounds, workload: str, baselines: list[str]) -> WorkloadReport:
+def _report(
+    rounds: timing.Rounds, workload: str, baselines: list[str], facts: dict[str, Any]
+) -> WorkloadReport:
     timings = sorted(
         (timing_of(rounds, workload, name) for name in baselines), key=lambda t: t.baseline_ms
     )
     seed: Speedup | None = None
     seed_speedup: Speedup | None = None
     if SEED in rounds.names:
-        seed = statistics.speedup(rounds.log_ratios(SEED))
-        seed_speedup = statistics.speedup(rounds.log_ratios(timings[0].baseline, SEED))
+        seed = rounds.speedup(SEED)
+        seed_speedup = rounds.speedup(timings[0].baseline, SEED)
     return WorkloadReport(
         workload=workload,
         times_ms={name: rounds.median_ms(name) for name in rounds.names},
         timings=tuple(timings),
         seed=seed,
         seed_speedup=seed_speedup,
-        control=statistics.speedup(rounds.log_ratios(CONTROL)),
+        control=rounds.speedup(CONTROL),
         samples_ms={name: tuple(times) for name, times in rounds.times_ms.items()},
-        facts=rounds.facts(),
+        facts={**rounds.facts(), **facts},
     )

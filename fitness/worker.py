@@ -14,13 +14,15 @@ from typing import Any
 from fitness.baselines import BaselineClient
 from fitness.bench import prepare, settings_of
 from fitness.cases import CaseBank
+from fitness.contents import ContentsBank
 from fitness.judge import Judge
 from fitness.lease import DeviceLease
 from fitness.problem import Problem
+from fitness.roofline import Roofline
 from fitness.sandbox.channel import Channel
 from fitness.sandbox.zygote import Spawner
 from fitness.spec import EvaluationSpec
-from fitness.verification import verify
+from fitness.verification import against_itself, verify
 from populations.errors import EvoError, WorkerDied, WorkerError
 
 
@@ -66,10 +68,12 @@ def _judge(channel: Channel, argument: Mapping[str, Any], spawner: Spawner) -> J
         spec,
         bank,
         spawner,
-        BaselineClient(baselines, argument["baselines_pid"]),
+        BaselineClient(baselines, argument["baselines_pid"], spec.device),
         DeviceLease(spec.torch_device, Path(argument["locks"])),
+        contents=ContentsBank(problem, spec, bank.answer, rng),
         model_seed=argument["model_seed"],
         rng=rng,
+        roofline=Roofline(problem, spec, model_seed=argument["model_seed"]),
     )
 
 
@@ -94,6 +98,8 @@ def _answer(judge: Judge, channel: Channel, request: tuple[str, Any]) -> tuple[s
                 baselines=names,
                 progress_line=lambda line: channel.send_trusted(("progress", line)),
             )
+        if kind == "itself":
+            return "done", against_itself(judge, *content)
         raise WorkerError(f"a judge does not know how to {kind}")
     except WorkerDied:
         raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import settings
 
 from evo.device import compiler, missing_for_cuda
+from fitness.pool import LocalPool
 
 # Property tests draw the same examples on every run, and a busy machine does not fail them.
 settings.register_profile("gate", deadline=None, derandomize=True, database=None)
@@ -35,3 +37,21 @@ def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         # The device's lock is one for the whole machine: a test must not wait for somebody's run.
         patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
         yield folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_measurement_of_the_device(cache_dir: Path) -> Iterator[None]:
+    """What the processor can do is measured by the first pool; the others are told."""
+    measure, ours = LocalPool._know_the_device, cache_dir / "ceilings"
+
+    def know(pool: LocalPool) -> None:
+        theirs = pool.spec.cache_dir / "ceilings"
+        if ours.is_dir() and not theirs.exists():
+            shutil.copytree(ours, theirs)
+        measure(pool)
+        if theirs.is_dir() and theirs != ours:
+            shutil.copytree(theirs, ours, dirs_exist_ok=True)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LocalPool, "_know_the_device", know)
+        yield

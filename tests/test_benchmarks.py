@@ -44,3 +44,48 @@ def test_a_tree_is_its_root_and_its_descendants():
     assert seen is not None
     assert seen.total > 10 << 20
     assert seen.processes == len(tree(me))
+
+
+def test_a_kernel_against_itself_on_this_machine(tmp_path: Path, capsys):
+    file = tmp_path / "numbers.json"
+    assert main(["aa", "--repetitions", "2", "--workloads", "8k", "--json", str(file)]) == 0
+    found = json.loads(file.read_text(encoding="utf-8"))["aa"]["workloads"]["8k"]
+    assert len(found["speedups"]) == len(found["log_ratios"]) == 2
+    assert all(low <= value <= high for value, low, high in found["speedups"])
+    assert 0 <= found["coverage"] <= 1
+    text = capsys.readouterr().out
+    assert "intervals that hold 1" in text
+    # Too short for the bar.
+    assert "coefficient of variation" in text
+    assert "<= 3%" not in text
+
+
+def test_the_bars_of_a_kernel_against_itself():
+    seen = {
+        "candidate_ms": 1.0,
+        "coverage": 0.92,
+        "false_faster": 0.005,
+        "variation": 0.02,
+        "half_width": 0.01,
+        "do_bench_ms": 1.05,
+    }
+    found = {"device": "cuda", "repetitions": 200, "workloads": {"32M": seen}}
+    reached = {line.what.strip(): line.reached for line in report.lines({"aa": found})}
+    assert reached["intervals that hold 1"] is False
+    assert reached["called faster by 1%"] is True
+    assert reached["coefficient of variation"] is False
+    assert reached["do_bench"] is False
+    found = {**found, "device": "cpu", "workloads": {"512k": {**seen, "do_bench_ms": 0.98}}}
+    reached = {line.what.strip(): line.reached for line in report.lines({"aa": found})}
+    assert reached["coefficient of variation"] is reached["do_bench"] is True
+
+
+def test_a_judgement_is_taken_apart_into_stages(tmp_path: Path, capsys):
+    file = tmp_path / "numbers.json"
+    assert main(["stages", "--repetitions", "1", "--json", str(file)]) == 0
+    found = json.loads(file.read_text(encoding="utf-8"))["stages"]
+    outcomes = {kind: found[kind]["outcome"] for kind in ("passed", "wrong", "refused")}
+    assert outcomes == {"passed": "passed", "wrong": "wrong_values", "refused": "rejected"}
+    assert found["refused"]["device_s"] == 0
+    assert found["passed"]["device_s"] > found["wrong"]["device_s"] > 0
+    assert "lease of one judgement" in capsys.readouterr().out

@@ -65,6 +65,11 @@ class RunData:
         return {kernel.number: kernel for kernel in self.kernels}
 
     @property
+    def provisional(self) -> bool:
+        """Whether there is a champion that was not judged again, as every final one is."""
+        return self.champion is not None and self.speedup is None
+
+    @property
     def best(self) -> Kernel | None:
         """The champion itself."""
         return None if self.champion is None else self.by_number[self.champion]

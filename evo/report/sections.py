@@ -11,6 +11,7 @@ from evo.report.code import difference, source_listing
 from evo.report.markup import Markup, element, join
 from evo.tables import (
     NOTHING,
+    PROVISIONAL,
     baseline_names,
     format_duration,
     format_interval,
@@ -51,7 +52,7 @@ def headline(data: RunData) -> Markup:
         sentence = _claim(data, speedup)
     passed = sum(kernel.passed for kernel in data.kernels)
     facts = {
-        "champion": _who(best) if best else "none",
+        "champion": (_who(best) if best else "none") + (PROVISIONAL if data.provisional else ""),
         "device": data.device,
         "evaluations": f"{len(data.kernels)}, {passed} passed every check",
         "wall time": format_duration(data.spent.wall_s),

@@ -62,5 +62,5 @@ WORKLOADS = {
     **{f"fp32_b{batch}": {"batch": batch, "dtype": "float32"} for batch in BATCHES},
 }
 BASELINES = {"conv2d": Conv2d}
-# As published with the kernel to beat.
-TOLERANCE = (1e-4, 5e-4)
+# As published with the kernel to beat, which is in half precision.
+TOLERANCE = {"float16": (1e-4, 5e-4)}

@@ -6,8 +6,10 @@
     server.py    the zygote's outer process: enters the namespaces, watches
     nursery.py   its inner process: forks, empties output pipes, tells how children end
     startup.py   a child's first steps
-    confine.py   the layers, and which of them this machine offers
+    layers.py    `Layer`: the layers by name
+    confine.py   takes the rights away, layer by layer, and finds out what this machine offers
     namespaces.py, mounts.py, landlock.py, seccomp.py   one layer each
+    watch.py     how much memory a child and all that it started use
     pages.py     what makes forking a process of this size cheap
     output.py    what is kept of what a child prints
     linux.py     system calls that the standard library lacks

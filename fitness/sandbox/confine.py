@@ -16,23 +16,33 @@ from dataclasses import dataclass
 
 from fitness.sandbox import landlock, linux, mounts, seccomp
 from fitness.sandbox.landlock import device_groups
+from fitness.sandbox.layers import NAMES, Layer
 from fitness.sandbox.limits import Limits
 
 # Address space for thread stacks, libraries and other things that are no memory yet.
 _ADDRESS_SLACK_BYTES = 16 * 1024**3
+# Why a layer is not used anywhere, or what it needs.
+_NEVER = {
+    "cgroup": "left out: moving a process into a control group waits for a grace period of the "
+    "kernel, 6 to 20 ms where a whole start takes 7; memory-watch stands in",
+    "memory-watch": "needs process-namespace, or user numbers to give away",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Layers:
-    """What this machine offers: per layer True, a text with details, or False.
+    """What this machine offers, in the form in which a child is confined by it.
 
     Attributes:
         processes: Own process namespaces: the end of a child is the end of all its descendants.
         network: An empty network namespace.
         user: "slot" where each child can be given a user number of its own, "nested" where each
             can have a user namespace of its own; either makes the process limit its own.
+        mounts: Whether a child can have a view of the file system of its own.
+        folder: Whether its first writable folder can be memory of a fixed size.
         landlock: Version of Landlock's interface, 0 without.
         seccomp: Whether system calls can be filtered.
+        watched: Whether all processes of a child can be told from others, to add up what they use.
         others: Processes and threads that the user had at the start, for the limit without `user`.
         missing: Layer -> why this machine refuses it.
     """
@@ -41,25 +51,37 @@ class Layers:
     network: bool
     user: str
     mounts: bool
+    folder: bool
     landlock: int
     seccomp: bool
+    watched: bool
     others: int
     missing: dict[str, str]
 
-    def describe(self) -> dict[str, bool | str]:
-        """For people: layer -> True, details, or why it is missing."""
-        found: dict[str, bool | str] = {
-            "process namespace": self.processes,
-            "network namespace": self.network,
-            "user": {"slot": "own user number", "nested": "own namespace"}.get(self.user, False),
-            "read-only mounts": self.mounts,
-            "landlock": self.landlock > 0 and f"version {self.landlock}",
+    def describe(self) -> dict[str, Layer]:
+        """For people and for `[sandbox] require`: name -> layer, in the order of `NAMES`."""
+        users = {"slot": "a number of its own", "nested": "a namespace of its own"}
+        details = {"user": users.get(self.user, ""), "landlock": f"version {self.landlock}"}
+        found = {
+            "process-namespace": self.processes,
+            "network-namespace": self.network,
+            "user": bool(self.user),
+            "read-only-mounts": self.mounts,
+            "private-folder": self.folder,
+            "landlock": self.landlock > 0,
             "seccomp": self.seccomp,
-            "resource limits": True,
+            "resource-limits": True,
+            "memory-watch": self.watched,
+            "cgroup": False,
         }
+        missing = {**_NEVER, **self.missing}
         return {
-            name: value or self.missing.get(name, "not offered here")
-            for name, value in found.items()
+            name: Layer(
+                name,
+                on=found[name],
+                detail=(details if found[name] else missing).get(name, ""),
+            )
+            for name in NAMES
         }
 
 
@@ -79,7 +101,8 @@ def confine(limits: Limits, layers: Layers, *, user: int | None) -> None:
     if nested and not rights:
         enter_user_namespace()
     if layers.mounts:
-        mounts.restrict(limits.write, processes=layers.processes)
+        size_bytes = limits.folder_bytes if layers.folder else 0
+        mounts.restrict(limits.write, processes=layers.processes, folder_bytes=size_bytes)
     if nested and rights:
         enter_user_namespace()
     if layers.user == "slot":
@@ -94,7 +117,7 @@ def confine(limits: Limits, layers: Layers, *, user: int | None) -> None:
         # With a number of its own a child has given up all but reading already.
         linux.set_capabilities(())
     if layers.seccomp:
-        seccomp.install()
+        seccomp.install(devices=limits.devices)
 
 
 def enter_user_namespace() -> None:

@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 MAX_OUTPUT_BYTES = 128 * 1024
+_SYSTEM = (
+    *("/usr", "/bin", "/lib", "/lib64", "/lib32", "/opt", "/proc", "/sys"),
+    *("/nix/store", "/run/opengl-driver", "/run/nvidia"),
+)
+# Of /etc: what the loader, the C library and CUDA look up. Each path costs a child 30 microseconds.
+_SETTINGS = (
+    *("ld.so.cache", "passwd", "group", "nsswitch.conf", "localtime", "static"),
+    *("nvidia", "nvidia-container-runtime", "OpenCL", "vulkan", "cufile.json"),
+)
+# Others can be written to besides: see `landlock`.
+_DEVICES = ("random", "urandom")
+# A folder with one of these in it is no project's own.
+_PACKAGES = ("torch", "triton", "numpy")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,8 +31,9 @@ class Limits:
     offers is told by `Zygote.layers()`.
 
     Attributes:
-        memory_bytes: What the child may allocate beyond what it starts with; a larger allocation
-            fails inside it. Counted for each of its processes.
+        memory_bytes: What the child may use beyond what it starts with. A larger allocation fails
+            inside it; that is counted for each of its processes. When all of them together use
+            half as much again and a gibibyte, it is killed within a moment (layer "memory-watch").
         processes: Processes and threads it may have at one time, itself included.
         file_bytes: Largest file it may write.
         cpu_s: CPU time of each of its processes; rounded up to whole seconds, killed beyond.
@@ -26,6 +41,9 @@ class Limits:
         read: Folders and files it may read; empty means everything that its user may read. Give
             `system_paths()` plus what the child needs to keep private files out of its sight.
         write: Folders it may write in. Everything else is read-only to it.
+        folder_bytes: Size of the first of them, which is then memory: empty at the start but for
+            the folders and links in it, full at this size, and gone at the end. 0: the folder as it
+            lies on the disk, without a bound; so it is where the layer "private-folder" is missing.
         devices: Whether it may use the accelerator's device nodes. Address space is then not
             limited, because a CUDA context reserves more of it than the machine has memory.
         output_bytes: How much of its standard output and error is kept, half of it from the
@@ -40,13 +58,16 @@ class Limits:
     open_files: int = 256
     read: tuple[Path, ...] = ()
     write: tuple[Path, ...] = ()
+    folder_bytes: int = 0
     devices: bool = False
     output_bytes: int = 32 * 1024
 
     def __post_init__(self) -> None:
         numbers = (self.memory_bytes, self.processes, self.cpu_s, self.open_files)
-        if min(numbers) <= 0 or self.file_bytes < 0:
+        if min(numbers) <= 0 or min(self.file_bytes, self.folder_bytes) < 0:
             raise ValueError(f"limits must be positive, but got {self}")
+        if self.folder_bytes and not self.write:
+            raise ValueError("folder_bytes must be 0 without a folder to write in")
         if not 0 <= self.output_bytes <= MAX_OUTPUT_BYTES:
             raise ValueError(
                 f"output_bytes must be within 0..{MAX_OUTPUT_BYTES}, but got {self.output_bytes}"
@@ -56,11 +77,32 @@ class Limits:
 def system_paths(*, python: bool = True) -> tuple[Path, ...]:
     """What a program needs to read: the system and, with `python`, what Python imports from.
 
-    Leaves out home folders, except where the interpreter or a package lies in one.
+    Leaves out home folders, except where the interpreter or a package lies in one, the system's
+    secrets and disks (a child of root's may read what root may), and the folder that a command was
+    called in, which Python puts on its path and where a problem and its results may lie. Of this
+    project, the packages that a runner imports are shown.
     """
-    names = ["/usr", "/bin", "/lib", "/lib64", "/lib32", "/etc", "/opt", "/proc", "/sys", "/dev"]
-    names += ["/nix/store", "/run/opengl-driver", "/run/nvidia"]
+    names = [*_SYSTEM, *(f"/etc/{name}" for name in _SETTINGS), *(f"/dev/{n}" for n in _DEVICES)]
     if python:
-        names += [sys.prefix, sys.base_prefix, *(entry for entry in sys.path if entry)]
+        packages = (entry for entry in sys.path if entry and _holds_packages(Path(entry)))
+        root = Path(__file__).resolve().parents[2]
+        own = [str(root / name) for name in ("fitness", "populations")]
+        names += [sys.prefix, sys.base_prefix, *packages, *own]
     paths = (Path(name).absolute() for name in dict.fromkeys(names))
-    return tuple(path for path in paths if path.exists())
+    return _outermost([path for path in paths if path.exists()])
+
+
+def _outermost(paths: Sequence[Path]) -> tuple[Path, ...]:
+    """Without those that lie in another one, links followed."""
+    real = {path: path.resolve() for path in paths}
+    places = set(real.values())
+    kept = {place: path for path, place in reversed(real.items())}
+    return tuple(path for place, path in kept.items() if not places & set(place.parents))[::-1]
+
+
+def _holds_packages(entry: Path) -> bool:
+    """Whether an entry of Python's path is one that packages are installed in."""
+    if entry.name in ("site-packages", "dist-packages") or entry.is_file():
+        return True
+    inside = any(entry.is_relative_to(prefix) for prefix in (sys.prefix, sys.base_prefix))
+    return inside or any((entry / name).is_dir() for name in _PACKAGES)

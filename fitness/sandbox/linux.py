@@ -77,9 +77,10 @@ def madvise(address: int, size_bytes: int, advice: int) -> None:
     _check(done, "madvise")
 
 
-def mount(source: str, target: str, kind: str, flags: int) -> None:
+def mount(source: str, target: str, kind: str, flags: int, options: str = "") -> None:
     """Mount, or change a mount, by its flags. Raises OSError."""
-    done = _libc.mount(source.encode(), target.encode(), kind.encode(), _ULONG(flags), None)
+    data = options.encode() or None
+    done = _libc.mount(source.encode(), target.encode(), kind.encode(), _ULONG(flags), data)
     _check(done, f"mount {target}")
 
 

@@ -8,6 +8,8 @@ One thread runs one loop over
     output pipes      one per child; emptied here, so that a child never waits for a reader
     pidfds            one per child; readable at its end
 
+and, while confined children live, looks four times a second at how much memory each uses in all.
+
 File descriptors are plain numbers here, not socket objects: a forked child has a copy of every
 object of this process, and must not close anything when it drops one.
 """
@@ -26,12 +28,13 @@ import selectors
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fitness.sandbox import linux, pages, seccomp, startup
+from fitness.sandbox import linux, pages, seccomp, startup, watch
 from fitness.sandbox.confine import Layers
 from fitness.sandbox.limits import Limits
 from fitness.sandbox.output import Excerpt
@@ -54,6 +57,7 @@ class _Child:
     alone: bool
     user: int | None
     output_limit: int
+    memory_bytes: int = 0
     output: Excerpt = field(init=False)
     end: dict[str, Any] | None = None
 
@@ -78,6 +82,8 @@ class Nursery:
         self._outer_proc = outer_proc
         self._layers = layers
         self._free_users = list(slots)
+        self._base = (0, 0)
+        self._next_look_s = 0.0
         self._children: set[_Child] = set()
         self._selector = selectors.DefaultSelector()
         self._own_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
@@ -90,7 +96,8 @@ class Nursery:
             importlib.import_module(name)
         faulthandler.enable()
         if self._layers.seccomp:
-            seccomp.program()
+            for devices in (False, True):
+                seccomp.program(devices=devices)
         if hasattr(sys.stdout, "reconfigure"):
             # What a child printed before it crashed shall not be lost in a buffer.
             sys.stdout.reconfigure(line_buffering=True)
@@ -101,14 +108,38 @@ class Nursery:
         # large ones, all 120 MB of them.
         for place in pages.large_page_ranges():
             pages.gather(*place)
+        self._base = watch.resident()
 
     def serve(self) -> None:
         """Serve until the launcher closes its socket; then every child has ended."""
         while True:
-            for key, _ in self._selector.select():
+            for key, _ in self._selector.select(self._until_next_look_s()):
                 # Handlers of one round may have ended what a later event of the round is about.
                 if key.fd in self._selector.get_map():
                     key.data()
+            if self._next_look_s and time.monotonic() >= self._next_look_s:
+                self._look()
+
+    def _until_next_look_s(self) -> float | None:
+        if not any(child.memory_bytes for child in self._children):
+            self._next_look_s = 0.0
+            return None
+        now = time.monotonic()
+        self._next_look_s = self._next_look_s or now + watch.INTERVAL_S
+        return max(0.0, self._next_look_s - now)
+
+    def _look(self) -> None:
+        """Kill every child whose processes use more than is theirs."""
+        self._next_look_s = 0.0
+        watched = {child.pid: child for child in self._children if child.memory_bytes}
+        users = {pid: None if child.alone else child.user for pid, child in watched.items()}
+        used = watch.used_bytes(users, self._base)
+        for pid, child in watched.items():
+            bound = watch.bound_bytes(child.memory_bytes)
+            if used[pid] > bound and child.end is None:
+                text = f"\n[killed: used {used[pid] >> 20} MiB of memory, {bound >> 20} allowed]\n"
+                child.output.add(text.encode())
+                self._kill(child)
 
     def _watch(self, descriptor: int, handler: Callable[[], None]) -> None:
         self._selector.register(descriptor, selectors.EVENT_READ, handler)
@@ -177,6 +208,7 @@ class Nursery:
             alone=plan.alone,
             user=user,
             output_limit=_OWN_OUTPUT_BYTES if limits is None else limits.output_bytes,
+            memory_bytes=limits.memory_bytes if limits and self._layers.watched else 0,
         )
         self._children.add(child)
         self._watch(child.handle, lambda: self._ended(child))

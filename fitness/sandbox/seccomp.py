@@ -1,7 +1,8 @@
 """A filter of system calls: what no kernel needs, and what no other layer stops.
 
-Refused with EPERM: sockets of any family but AF_UNIX, which CUDA opens one of, and connecting them
-(neither Landlock nor a network namespace hides a service of the machine that listens at a path);
+Refused with EPERM: sockets of any family but AF_UNIX, which CUDA opens one of, connecting them, and
+datagrams, which need no connection (neither Landlock nor a network namespace hides a service of the
+machine that listens at a path); files in memory, which no limit of a process counts;
 namespaces and mounts; tracing and other processes' memory; kernel modules and programs; kernel-wide
 settings; and what outlives a process outside files (System V memory and queues, keys, extended
 attributes) and so could carry answers from one candidate to the next. io_uring is refused because
@@ -90,33 +91,42 @@ _REFUSED: dict[str, tuple[int | None, int | None]] = {
     "fchown": (93, 55),
     "fchownat": (260, 54),
     "socket": (41, 198),
+    "socketpair": (53, 199),
     "connect": (42, 203),
+    "memfd_create": (319, 279),
+    "memfd_secret": (447, 447),
     "clone": (56, 220),
     "clone3": (435, 435),
 }
-_SPECIAL = ("socket", "clone", "clone3")
+_FOR_DRIVERS = ("memfd_create",)
+_SPECIAL = ("socket", "socketpair", "clone", "clone3")
 _ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 _NEW_NAMESPACES = 0x7E020000  # every CLONE_NEW* flag of clone(2)
 
 _LOAD, _EQUAL, _AT_LEAST, _SET, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
-_NUMBER, _ARCHITECTURE, _ARGUMENT = 0, 4, 16
+_AND = 0x54
+_NUMBER, _ARCHITECTURE, _ARGUMENT, _SECOND_ARGUMENT = 0, 4, 16, 24
 _ALLOW, _KILL, _ERROR = 0x7FFF0000, 0x80000000, 0x00050000
-_AF_UNIX = 1
+_AF_UNIX, _SOCK_DGRAM, _SOCK_RAW, _SOCK_KIND = 1, 2, 3, 0xF
 
 
 class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
 
 
-def install() -> None:
-    """Filter this process's calls for ever. Needs no_new_privs. Raises OSError."""
-    code = program()
+def install(*, devices: bool = False) -> None:
+    """Filter this process's calls for ever. Needs no_new_privs. Raises OSError.
+
+    Args:
+        devices: Whether an accelerator's driver is to work, which may make files in memory.
+    """
+    code = program(devices=devices)
     filled = _Program(len(code) // 8, code)
     linux.prctl(linux.PR_SET_SECCOMP, linux.SECCOMP_MODE_FILTER, ctypes.addressof(filled))
 
 
-@lru_cache(maxsize=1)
-def program() -> bytes:
+@lru_cache(maxsize=2)
+def program(*, devices: bool) -> bytes:
     """The filter for this processor, in the kernel's form. Raises OSError for an unknown one."""
     machine = platform.machine()
     if machine not in _ARCHITECTURES:
@@ -127,6 +137,7 @@ def program() -> bytes:
         numbers[column]
         for name, numbers in _REFUSED.items()
         if name not in _SPECIAL and numbers[column] is not None
+        if not (devices and name in _FOR_DRIVERS)
     ]
     refuse, allow = (_RETURN, _ERROR | errno.EPERM), (_RETURN, _ALLOW)
     # Every test jumps at most over the next instructions, so blocks can be put one after another.
@@ -143,8 +154,11 @@ def program() -> bytes:
         code += [(_EQUAL, number or 0, 0, 1), refuse]
     # glibc falls back to clone(2), whose flags can be read here, when clone3 does not exist.
     code += [(_EQUAL, special["clone3"] or 0, 0, 1), (_RETURN, _ERROR | errno.ENOSYS)]
-    code += [(_EQUAL, special["socket"] or 0, 0, 4), (_LOAD, _ARGUMENT)]
-    code += [(_EQUAL, _AF_UNIX, 1, 0), refuse, allow]
+    for name in ("socket", "socketpair"):
+        code += [(_EQUAL, special[name] or 0, 0, 9), (_LOAD, _ARGUMENT)]
+        code += [(_EQUAL, _AF_UNIX, 1, 0), refuse, (_LOAD, _SECOND_ARGUMENT), (_AND, _SOCK_KIND)]
+        # Of AF_UNIX, a raw socket is another name for datagrams.
+        code += [(_EQUAL, _SOCK_DGRAM, 1, 0), (_EQUAL, _SOCK_RAW, 0, 1), refuse, allow]
     code += [(_EQUAL, special["clone"] or 0, 0, 3), (_LOAD, _ARGUMENT)]
     code += [(_SET, _NEW_NAMESPACES, 0, 1), refuse, allow]
     return b"".join(_instruction(*fields) for fields in code)

@@ -12,11 +12,13 @@ import os
 import select
 import signal
 import socket
+import tempfile
 from pathlib import Path
 from typing import Any
 
-from fitness.sandbox import landlock, linux, mounts, namespaces, seccomp
+from fitness.sandbox import landlock, linux, mounts, namespaces, seccomp, watch
 from fitness.sandbox.confine import Layers, become, detect, enter_user_namespace
+from fitness.sandbox.layers import to_json
 from fitness.sandbox.limits import Limits
 from fitness.sandbox.nursery import Nursery, end_strays
 
@@ -49,7 +51,7 @@ def _serve(control: int, preload: list[str], refused: str) -> None:
     layers = _layers(refused, slots)
     nursery = Nursery(control=control, layers=layers, slots=slots, outer_proc=outer_proc)
     nursery.preload(preload)
-    _tell(control, {"layers": layers.describe()})
+    _tell(control, {"layers": to_json(layers.describe())})
     nursery.serve()
 
 
@@ -62,6 +64,11 @@ def _layers(refused: str, slots: range) -> Layers:
             enter_user_namespace()
         mounts.restrict((), processes=False)
 
+    def try_folder() -> None:
+        if user == "nested" and refused:
+            enter_user_namespace()
+        mounts.restrict((Path(folder),), processes=False, folder_bytes=1 << 20)
+
     def try_landlock() -> None:
         linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
         landlock.restrict(landlock.version(), read=(), write=(), devices=False)
@@ -72,16 +79,22 @@ def _layers(refused: str, slots: range) -> Layers:
 
     users = detect({"slot": try_slot, "nested": enter_user_namespace})
     user = next((name for name, reason in users.items() if not reason), "")
-    missing = detect({"read-only mounts": try_mounts, "landlock": try_landlock})
-    missing |= detect({"seccomp": try_seccomp}) | {"user": users["nested"]}
-    missing |= {"process namespace": refused, "network namespace": refused}
+    missing = detect({"read-only-mounts": try_mounts, "landlock": try_landlock})
+    missing |= detect({"seccomp": try_seccomp})
+    with tempfile.TemporaryDirectory(prefix="evo-") as folder:
+        missing |= detect({"private-folder": try_folder})
+    missing |= {"user": users["nested"]}
+    missing |= {"process-namespace": refused, "network-namespace": refused}
+    processes = not refused and not missing["read-only-mounts"]
     return Layers(
-        processes=not refused and not missing["read-only mounts"],
+        processes=processes,
         network=not refused,
         user=user,
-        mounts=not missing["read-only mounts"],
+        mounts=not missing["read-only-mounts"],
+        folder=not missing["private-folder"],
         landlock=0 if missing["landlock"] else landlock.version(),
         seccomp=not missing["seccomp"],
+        watched=(processes or user == "slot") and watch.possible(),
         others=0 if user else _tasks_of_user(),
         missing={name: reason for name, reason in missing.items() if reason},
     )

@@ -32,6 +32,7 @@ from types import TracebackType
 from typing import Any
 
 from fitness.sandbox.channel import Channel
+from fitness.sandbox.layers import Layer, from_json
 from fitness.sandbox.limits import Limits
 from populations.errors import WorkerDied, WorkerError, WorkerTimeout
 
@@ -194,12 +195,12 @@ class Spawner:
     # Which of its numbers a child is known by here.
     _pid_name = "pid"
 
-    def __init__(self, control: socket.socket, layers: Mapping[str, Any] | None) -> None:
+    def __init__(self, control: socket.socket, layers: Mapping[str, Layer] | None) -> None:
         self._control = control
         self._layers = layers
 
-    def layers(self) -> Mapping[str, Any]:
-        """What confines children on this machine: layer -> True, a text, or why it is missing."""
+    def layers(self) -> Mapping[str, Layer]:
+        """What confines children on this machine: name -> layer, all of `layers.NAMES`."""
         assert self._layers is not None  # noqa: S101 - a child is started after the detection
         return self._layers
 
@@ -295,8 +296,8 @@ class Zygote(Spawner):
         """Process number of the server's outer process, the parent of all others."""
         return self._process.pid
 
-    def layers(self) -> Mapping[str, Any]:
-        """What confines children on this machine: layer -> True, a text, or why it is missing.
+    def layers(self) -> Mapping[str, Layer]:
+        """What confines children on this machine: name -> layer, all of `layers.NAMES`.
 
         Waits until the imports are done. Raises WorkerDied when they failed.
         """
@@ -307,7 +308,7 @@ class Zygote(Spawner):
                     reason = event["failed"] if event else "it ended at its start"
                     self._failure = f"the zygote is gone: {reason}"
                 else:
-                    self._layers = event["layers"]
+                    self._layers = from_json(event["layers"])
             if self._failure:
                 raise WorkerDied(self._failure)
         return super().layers()

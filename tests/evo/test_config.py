@@ -125,6 +125,7 @@ def test_the_command_line_has_the_last_word(experiment):
         ("[evaluation]\npairs = 9", ["[evaluation] pairs must be at least 10", "9"]),
         ("[evaluation]\nseeds = 0", ["[evaluation] seeds must be at least 1"]),
         ("[evaluation]\nrun_limit_s = 0", ["[evaluation] run_limit_s must be at least 1"]),
+        ("[evaluation]\nallow_degenerate = 1", ["allow_degenerate must be true or false", "1"]),
         ("[operators.weights]\nx = -1", ['[operators] weights "x" must not be negative']),
         ("[operators]\nweights = 1", ["[operators] weights must be a table"]),
         ('[seeds]\ncp = "seed.py"', ['[seeds] unknown language "cp"', 'did you mean "cpp"?']),

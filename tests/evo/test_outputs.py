@@ -21,6 +21,7 @@ from evo.outputs import (
     write_outputs,
 )
 from evo.tables import WorkloadRow
+from evo.view import closing_lines
 from fitness.report import FinalReport, WorkloadReport
 from populations.errors import StoreError, WorkerDied
 from populations.kernel import Kernel
@@ -234,6 +235,9 @@ def test_the_next_best_takes_the_place_of_one_that_fell(config, searched):
     assert any("fell" in event.text for event in events)
     kinds = [(e.kind, e.data["outcome"]) for e in searched.parts.store.events()]
     assert kinds.count(("verified", "wrong_values")) == 1
+    told = [e.data for e in searched.parts.store.events() if e.data.get("number") == fell]
+    assert told[-1]["reason"] == "differs\nat 3"
+    assert any("fell: wrong_values: differs at 3" in event.text for event in events)
 
 
 def test_no_champion_is_named_when_all_fell(config, searched, directory):
@@ -273,3 +277,34 @@ def test_what_is_told_at_the_end_is_the_closing_measurement(store, directory):
     assert finished.reason == "12 evaluations"
     assert finished.files["champion"] == str(directory / "champion.py")
     assert "9.00x" in (directory / "champion.py").read_text()
+
+
+def test_a_champion_is_provisional_until_it_was_judged_again(store, directory):
+    filled(store)
+    seen = toy.Recorder()
+    store.set_meta("reason", "interrupted")
+    finish(store, directory, seen)
+    champion = (directory / "champion.py").read_text()
+    assert "provisional: not judged again yet" in champion
+    (finished,) = seen.events
+    assert finished.provisional
+    assert "(provisional: not judged again yet)" in "\n".join(closing_lines(finished))
+    assert "provisional" in (directory / "report.html").read_text()
+    best = run_data(store).champion
+    store.set_meta("final", {"champion": best, "rows": [], "speedup": [2.0, 1.9, 2.1]})
+    finish(store, directory, seen)
+    assert not seen.events[-1].provisional
+    for text in (
+        (directory / "champion.py").read_text(),
+        "\n".join(closing_lines(seen.events[-1])),
+        (directory / "report.html").read_text(),
+    ):
+        assert "provisional" not in text
+
+
+def test_the_file_kept_while_a_search_runs_says_that_it_is_provisional(store, directory):
+    kernels = filled(store)
+    best = next(k for k in kernels if k.number == run_data(store).champion)
+    became = Judged(kernel=best, is_best=True, spent=Spent())
+    ChampionFile(store, directory, toy.Recorder()).notify(became)
+    assert "provisional" in (directory / "champion.py").read_text()

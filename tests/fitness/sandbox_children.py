@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import mmap
 import os
 import signal
@@ -99,6 +100,20 @@ def eat(channel: Channel, argument: int) -> None:
         except (OSError, MemoryError):
             results[name] = "refused"
     channel.send(results)
+
+
+def eat_together(channel: Channel, argument: tuple[int, int]) -> None:
+    """Have this many processes of its own touch so many bytes each, and stay."""
+    count, size = argument
+    for _ in range(count):
+        if os.fork() == 0:
+            os.setsid()
+            if os.fork():
+                os._exit(0)
+            held = b"x" * size
+            time.sleep(len(held))
+    channel.send("begun")
+    time.sleep(100)
 
 
 def print_much(channel: Channel, argument: int) -> None:
@@ -231,6 +246,27 @@ def _datagram(address: tuple[str, int]) -> None:
         end.sendto(b"x", (address[0], address[1]))
 
 
+def _datagram_to_path(name: str, *, pair: bool) -> None:
+    made = socket.socketpair if pair else lambda *kind: (socket.socket(*kind),)
+    ends = made(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        ends[0].sendto(b"x", name)
+    finally:
+        for end in ends:
+            end.close()
+
+
+def _fill(folder: str) -> None:
+    """Write 64 files of a mebibyte."""
+    for number in range(64):
+        Path(folder, f"fill-{number}").write_bytes(bytes(1 << 20))
+
+
+def _same(found: object, expected: object) -> None:
+    if found != expected:
+        raise OSError(errno.EINVAL, f"{found!r} is not {expected!r}")
+
+
 def _checked(*call: Any) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if getattr(libc, call[0])(*call[1:]) < 0:
@@ -257,6 +293,12 @@ _ATTEMPTS: dict[str, Callable[[Any], object]] = {
     "connect": _connect,
     "connect path": _connect_path,
     "datagram": _datagram,
+    "datagram to path": lambda name: _datagram_to_path(name, pair=False),
+    "datagram of pair": lambda name: _datagram_to_path(name, pair=True),
+    "memory file": lambda _: os.close(os.memfd_create("hidden")),
+    "fill": _fill,
+    "list": os.listdir,
+    "read link": lambda names: _same(str(Path(names[0]).readlink()), names[1]),
     "netlink": lambda _: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW).close(),
     "unix pair": lambda _: [end.close() for end in socket.socketpair()],
     "signal": lambda pid: os.kill(pid, 0),

@@ -8,12 +8,19 @@ from torch import nn
 from fitness.native import load_cpp
 
 torch.backends.cudnn.benchmark = True
+SOURCE = "..."
+kernels = load_cpp(SOURCE)
 
 
 class ModelNew(nn.Module):
-    def forward(self, x):
+    def __init__(self):
+        super().__init__()
         self.count = 1
-        return x + 1
+
+    def forward(self, x):
+        out = torch.empty_like(x)
+        kernels.add(x, out, x.numel(), self.count)
+        return out
 """
 
 

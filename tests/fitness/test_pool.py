@@ -6,11 +6,13 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from fitness.pool import LocalPool
+from fitness.questions import questions
 from fitness.spec import EvaluationSpec
 from populations.errors import ProblemError, SeedError, WorkerDied
 from populations.kernel import Candidate
@@ -94,7 +96,7 @@ def test_closing_cancels_what_is_queued(tmp_path):
 
 
 def test_a_judge_that_dies_is_replaced_and_its_candidate_tried_again(tmp_path):
-    with LocalPool(spec(tmp_path, run_limit_s=3.0)) as pool:
+    with LocalPool(spec(tmp_path, run_limit_s=3.0, gate=False)) as pool:
         pool.evaluate_once(add())
         future = pool.submit(add("__import__('time').sleep(0.02) or a + b", 1))
         time.sleep(0.2)
@@ -210,13 +212,18 @@ class ModelNew(nn.Module):
     lines = []
     with LocalPool(chosen) as pool:
         report = pool.verify(
-            champion, seed=seed, pairs=10, timing_budget_s=0.1, progress=lines.append
+            champion, seed=seed, pairs=10, timing_budget_s=0.5, progress=lines.append
         )
         failed = pool.verify(wrong, pairs=5)
     assert report.passed
     # All of the problem's workloads, not only the one searched on.
     assert [w.workload for w in report.workloads] == lines == ["B2", "B8"]
-    assert (report.checks_passed, report.checks_total) == (6, 6)
+    # Three seeds of each, which are two kinds of questions, and one for every other kind.
+    asked = len(questions(replace(chosen, rigour="thorough")))
+    assert (report.checks_passed, report.checks_total) == (6 + asked - 2, 6 + asked - 2)
+    assert len(report.details["questions"]) == asked > len(questions(chosen))
+    shares = [report.details["roofline"][w]["share"] for w in ("B2", "B8")]
+    assert all(0 < share < 1 for share in shares)
     first, second = report.workloads
     assert set(first.times_ms) == {"candidate", "control", "seed", "eager", "conv2d"}
     assert {t.baseline for t in first.timings} == {"eager", "conv2d"}

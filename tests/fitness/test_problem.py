@@ -90,6 +90,9 @@ def test_what_is_wrong_is_one_line_with_the_file(tmp_path, old, new, said):
         ("WORKLOADS = {'a': {'columns': 3}}", "columns"),
         ("BASELINES = {'eager': Model}", "BASELINES['eager']"),
         ("BASELINES = {'b': 3}", "BASELINES['b']"),
+        ("LAYOUTS = 'some'", "LAYOUTS"),
+        ("HELD_OUT = {}", "HELD_OUT"),
+        ("HELD_OUT = {'tail': {'columns': 3}}", "HELD_OUT['tail']"),
         ("TOLERANCE = 'tight'", "TOLERANCE"),
         ("TOLERANCE = (1e-3, -1.0)", "TOLERANCE"),
     ],
@@ -135,3 +138,25 @@ def test_tolerance_by_dtype(tmp_path):
     assert problem.tolerances == {"float16": (1e-2, 0.0)}
     with pytest.raises(ProblemError, match="B17"):
         problem.selected(("B17",), "workload")
+
+
+def test_held_out_shapes_come_from_integer_arguments(tmp_path):
+    problem = Problem(write(tmp_path, GOOD + "WORKLOADS = {'a': {'rows': 12}, 'b': {'rows': 2}}"))
+    assert [s.name for s in problem.held_out_shapes("a")] == ["rows=1", "rows=11", "rows=13"]
+    assert [s.name for s in problem.held_out_shapes("b")] == ["rows=1", "rows=3"]
+    shape = problem.held_out_shapes("a")[1]
+    assert problem.inputs_with({"rows": 12} | dict(shape.arguments), 1, "")[0].shape == (11, 4)
+
+
+def test_held_out_shapes_of_a_plain_file_are_its_first_rows(tmp_path):
+    problem = Problem(write(tmp_path, GOOD.replace("rows=2", "").replace("rows, 4", "9, 4")))
+    assert [(s.name, s.rows) for s in problem.held_out_shapes("default")] == [
+        ("first rows: 1", 1),
+        ("first rows: 7", 7),
+    ]
+
+
+def test_held_out_shapes_of_the_file_come_first(tmp_path):
+    problem = Problem(write(tmp_path, GOOD + "HELD_OUT = {'tail': {'rows': 13}}"))
+    (shape,) = problem.held_out_shapes("default")
+    assert (shape.name, shape.arguments) == ("tail", {"rows": 13})

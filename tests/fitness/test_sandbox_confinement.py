@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from fitness.sandbox.limits import MAX_OUTPUT_BYTES, Limits, system_paths
+from fitness.sandbox.watch import bound_bytes
 from fitness.sandbox.zygote import INHERITED, PRESET, Zygote
-from populations.errors import WorkerError
+from populations.errors import WorkerError, WorkerTimeout
 from tests.fitness import sandbox_children
 
 CHILDREN = sandbox_children.__name__
@@ -54,11 +55,8 @@ def attempt(zygote: Zygote, limits: Limits | None, **what: Any) -> dict[str, Any
 
 
 def needs(zygote: Zygote, *layers: str) -> None:
-    if missing := [name for name in layers if zygote.layers()[name] is not True]:
-        if "landlock" in missing and str(zygote.layers()["landlock"]).startswith("version"):
-            missing.remove("landlock")
-        if missing:
-            pytest.skip(f"without {', '.join(missing)}")
+    if missing := [name for name in layers if not zygote.layers()[name].on]:
+        pytest.skip(f"without {', '.join(missing)}")
 
 
 def test_it_writes_in_its_folder_only(zygote: Zygote, folder: Path) -> None:
@@ -86,7 +84,7 @@ def test_it_writes_in_its_folder_only(zygote: Zygote, folder: Path) -> None:
 
 
 def test_files_outside_keep_their_attributes(zygote: Zygote, folder: Path) -> None:
-    needs(zygote, "read-only mounts")
+    needs(zygote, "read-only-mounts")
     other = folder.parent / "other"
     other.write_text("kept")
     before = other.stat()
@@ -129,6 +127,73 @@ def test_it_reaches_no_service_of_the_machine(zygote: Zygote, folder: Path) -> N
         assert told["connect path"] == errno.EPERM
 
 
+def test_nor_by_datagrams_which_need_no_connection(zygote: Zygote, folder: Path) -> None:
+    needs(zygote, "seccomp")
+    shown, hidden = str(folder / "service"), f"\0evo-{os.getpid()}"
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as nameless,
+    ):
+        server.bind(shown)
+        nameless.bind(hidden)
+        Path(shown).chmod(0o777)
+        for how in ("datagram_to_path", "datagram_of_pair"):
+            assert attempt(zygote, None, **{how: shown})[how.replace("_", " ")] == "done"
+            for name in (shown, hidden):
+                told = attempt(zygote, Limits(write=(folder,)), **{how: name})
+                assert set(told.values()) == {errno.EPERM}
+
+
+def test_files_in_memory_are_refused(zygote: Zygote, folder: Path) -> None:
+    needs(zygote, "seccomp")
+    assert attempt(zygote, None, memory_file=None) == {"memory file": "done"}
+    told = attempt(zygote, Limits(write=(folder,)), memory_file=None)
+    assert told == {"memory file": errno.EPERM}
+    # An accelerator's driver may need them.
+    told = attempt(zygote, Limits(write=(folder,), devices=True), memory_file=None)
+    assert told == {"memory file": "done"}
+
+
+def test_its_folder_is_memory_of_a_fixed_size(zygote: Zygote, folder: Path) -> None:
+    needs(zygote, "private-folder")
+    (folder / "inner").mkdir()
+    (folder / "inner" / "link").symlink_to("/usr/lib")
+    (folder / "file").write_text("not taken over")
+    what = {"fill": str(folder), "list": str(folder / "inner")}
+    what |= {"write": str(folder / "inner" / "new"), "read": str(folder / "file")}
+    what["read_link"] = [str(folder / "inner" / "link"), "/usr/lib"]
+    for size, filled in ((1 << 23, errno.ENOSPC), (1 << 27, "done")):
+        limits = Limits(write=(folder, folder / "inner"), folder_bytes=size)
+        told = attempt(zygote, limits, **{k: v for k, v in what.items() if k != "write"})
+        assert told == {
+            "fill": filled,
+            "list": "done",
+            "read": errno.ENOENT,
+            "read link": "done",
+        }
+    limits = Limits(write=(folder, folder / "inner"), folder_bytes=1 << 23)
+    assert attempt(zygote, limits, write=what["write"]) == {"write": "done"}
+    # Nothing of it is on the disk.
+    assert sorted(path.name for path in folder.iterdir()) == ["file", "inner"]
+    assert [path.name for path in (folder / "inner").iterdir()] == ["link"]
+
+
+def test_memory_of_all_its_processes_is_watched(zygote: Zygote, folder: Path) -> None:
+    needs(zygote, "memory-watch")
+    limits = Limits(write=(folder,), memory_bytes=128 << 20)
+    # Fifteen are more than that, and one is less.
+    assert 100 << 20 < bound_bytes(128 << 20) < 1500 << 20
+    child = zygote.spawn(f"{CHILDREN}:eat_together", (15, 100 << 20), limits=limits)
+    child.channel.receive(10)
+    assert child.wait(20).signal == signal.SIGKILL
+    child.kill()
+    assert "MiB of memory" in child.output()
+    with zygote.spawn(f"{CHILDREN}:eat_together", (1, 100 << 20), limits=limits) as child:
+        child.channel.receive(10)
+        with pytest.raises(WorkerTimeout):
+            child.wait(0.8)
+
+
 def test_its_environment_is_given_not_inherited(zygote: Zygote, folder: Path) -> None:
     told = ask(zygote, "describe", None, Limits(write=(folder,)))
     environment = told["environment"]
@@ -166,7 +231,7 @@ def test_privileged_calls_are_refused(zygote: Zygote, folder: Path) -> None:
     refused = attempt(zygote, Limits(write=(folder,)), **what)
     assert set(refused.values()) <= {errno.EPERM, errno.ESRCH}
     assert refused["user namespace"] == refused["shared segment"] == errno.EPERM
-    if zygote.layers()["user"] == "own user number":
+    if zygote.layers()["user"].detail == "a number of its own":
         assert attempt(zygote, Limits(write=(folder,)), become_root=None)["become root"] != "done"
 
 
@@ -185,9 +250,7 @@ def test_memory_is_limited(zygote: Zygote) -> None:
 
 
 def test_processes_are_limited(zygote: Zygote) -> None:
-    needs_own_count = str(zygote.layers()["user"]).startswith("own")
-    if not needs_own_count:
-        pytest.skip("the limit counts all processes of the user")
+    needs(zygote, "user")  # without, the limit counts all processes of the user
     told = [ask(zygote, "bomb", None, Limits(processes=count)) for count in (8, 24)]
     assert {answer["error"] for answer in told} == {errno.EAGAIN}
     assert [answer["count"] for answer in told] == [7, 23]
@@ -227,7 +290,14 @@ def test_a_missing_folder_is_reported(zygote: Zygote, folder: Path) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"processes": 0}, {"cpu_s": -1.0}, {"memory_bytes": 0}, {"output_bytes": 1 << 30}],
+    [
+        {"processes": 0},
+        {"cpu_s": -1.0},
+        {"memory_bytes": 0},
+        {"output_bytes": 1 << 30},
+        {"folder_bytes": -1},
+        {"folder_bytes": 1},
+    ],
 )
 def test_limits_must_make_sense(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="must be"):
@@ -235,9 +305,24 @@ def test_limits_must_make_sense(wrong: dict[str, Any]) -> None:
     assert Limits(output_bytes=MAX_OUTPUT_BYTES).output_bytes == MAX_OUTPUT_BYTES
 
 
+def test_system_paths_hold_no_secrets_and_no_folder_of_the_caller(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "packages" / "torch").mkdir(parents=True)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), str(tmp_path / "packages"), *sys.path])
+    paths = system_paths()
+    assert tmp_path not in paths
+    assert tmp_path / "packages" in paths
+    root = Path(__file__).parents[2]
+    assert root not in paths
+    assert root / "fitness" in paths
+    for secret in ("/etc/shadow", "/dev/shm", "/dev/sda"):
+        assert not any(Path(secret).is_relative_to(path) for path in paths)
+
+
 def test_system_paths_hold_the_interpreter_and_no_home() -> None:
     paths = system_paths(python=False)
     assert Path("/usr") in paths
     assert Path.home() not in paths
     assert Path("/") not in paths
-    assert Path(sys.prefix) in system_paths()
+    assert any(Path(sys.prefix).resolve().is_relative_to(p.resolve()) for p in system_paths())

@@ -29,6 +29,9 @@ def test_survives_pickling():
         ({"run_limit_s": float("nan")}, "run_limit_s"),
         ({"give_up_below": 1.0}, "give_up_below"),
         ({"device_index": -1}, "device_index"),
+        ({"rigour": "some"}, "rigour"),
+        ({"determinism": "perhaps"}, "determinism"),
+        ({"held_out": "always"}, "held_out"),
         ({"workloads": ("a", "a")}, "workloads"),
     ],
 )

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from fitness import statistics, timing
 from fitness.lease import DeviceLease
-from fitness.pace import Pacemaker, Silence, follow
+from fitness.pace import Answer, Pacemaker, Request, Silence, follow
 from fitness.spec import EvaluationSpec
 from populations.outcome import Speedup
 
@@ -38,10 +38,15 @@ class Fake:
         self.waits = waits
         self.jitter = jitter or (lambda: 1.0)
         self.waited = 0.0
+        self.held_ms = 0.0
+        self.looked = 0
+        # It runs whenever it is asked, unless the test says how long.
+        self.ran_s = clock
         self.calls = 0
         self.batches = []
 
-    def batch(self, calls, settle_ms):
+    def batch(self, calls, settle_ms, *, look=False):
+        self.looked += look
         factor = self.jitter()
         settling = max(1, math.ceil(settle_ms / self.true_ms)) if settle_ms else 0
         self.clock.now_s += (settling + calls) * self.true_ms * factor / 1e3 + 50e-6
@@ -53,6 +58,9 @@ class Fake:
 
     def waited_ms(self):
         return self.waited
+
+    def ran_ms(self):
+        return self.ran_s() * 1e3
 
 
 def spec(**changes):
@@ -119,7 +127,7 @@ def test_short_calls_are_batched_and_cheap():
     clock = Clock()
     tiny = Fake("candidate", clock, 0.002)
     measure(tiny, Fake("eager", clock, 0.002), clock=clock)
-    assert tiny.batches[-1] * 0.002 >= 0.05
+    assert tiny.batches[-1] * 0.002 >= 0.025 * 0.75
     assert tiny.calls * 0.002 < 5.0
 
 
@@ -154,6 +162,37 @@ def test_a_clock_that_lies_is_noticed(reported_ms):
         measure(liar, Fake("eager", clock, 1.0), clock=clock)
 
 
+def test_a_short_batch_hides_nothing_from_a_long_one():
+    clock = Clock()
+    liar = Fake("candidate", clock, 0.015, reported_ms=0.001)
+    with pytest.raises(timing.ClockError, match="for a batch that took"):
+        measure(liar, Fake("eager", clock, 0.015), clock=clock)
+
+
+def test_more_processors_than_allowed_are_noticed():
+    clock = Clock()
+    ours = Fake("candidate", clock, 0.1)
+    ours.ran_s = lambda: 2 * clock()
+    with pytest.raises(timing.ClockError, match="on more than 1 processors"):
+        measure(ours, Fake("eager", clock, 0.2), clock=clock)
+
+
+def test_the_last_batch_is_always_looked_at():
+    for seed in range(30):
+        clock = Clock()
+        ours = Fake("candidate", clock, 1.0)
+        timing.measure([ours, Fake("eager", clock, 1.0)], spec(), random.Random(seed), clock=clock)
+        assert ours.looked == 1
+
+
+def test_whoever_waits_for_a_processor_does_not_lie():
+    clock = Clock()
+    kept_waiting = Fake("candidate", clock, 2.0, reported_ms=1.0)
+    kept_waiting.ran_s = lambda: kept_waiting.calls * 1e-3
+    rounds = measure(kept_waiting, Fake("eager", clock, 1.0), clock=clock)
+    assert rounds.median_ms("candidate") == pytest.approx(1.0)
+
+
 @pytest.mark.parametrize("reported", [0.0, -1.0, float("nan"), float("inf")])
 def test_impossible_times_are_refused(reported):
     clock = Clock()
@@ -166,7 +205,7 @@ def test_impossible_times_are_refused(reported):
 def test_an_answer_without_times_is_refused():
     clock = Clock()
     fake = Fake("candidate", clock, 1.0)
-    fake.batch = lambda *_: []
+    fake.batch = lambda *_, **__: []
     with pytest.raises(timing.ClockError):
         measure(fake, Fake("eager", clock, 1.0), clock=clock)
 
@@ -208,14 +247,16 @@ def test_pace_carries_batches_until_it_is_ended():
     pacemaker = Pacemaker()
     seen = []
 
-    def batch(subject, calls, settle_ms):
-        seen.append((subject, calls, settle_ms))
-        return [0.25] * calls
+    def batch(request):
+        seen.append(request)
+        return Answer([0.25] * request.calls, launch_ms=1.5, late=True, samples=(7.0, math.inf))
 
     follower = threading.Thread(target=follow, args=(pacemaker.theirs.detach(), batch), daemon=True)
     follower.start()
-    assert pacemaker.batch(3, 2, 0.5, 10.0) == [0.25, 0.25]
-    assert seen == [(3, 2, 0.5)]
+    request = Request(3, 2, first=9, settle_ms=0.5, held_ms=0.1, secret=2**64 - 1, sample=6)
+    answer = pacemaker.batch(request, 10.0)
+    assert answer == Answer([0.25, 0.25], 1.5, True, (7.0, math.inf))
+    assert seen == [request]
     pacemaker.close()
     follower.join(10)
     assert not follower.is_alive()
@@ -223,11 +264,11 @@ def test_pace_carries_batches_until_it_is_ended():
 
 def test_pace_believes_nothing_that_does_not_fit():
     pacemaker = Pacemaker()
-    pacemaker.theirs.send(b"\0" * 16)
+    pacemaker.theirs.send(b"\0" * 27)
     with pytest.raises(Silence):
-        pacemaker.batch(0, 1, 0.0, 1.0)
+        pacemaker.batch(Request(0, 1), 1.0)
     with pytest.raises(Silence):
-        pacemaker.batch(0, 1, 0.0, 0.01)
+        pacemaker.batch(Request(0, 1), 0.01)
     pacemaker.close()
 
 

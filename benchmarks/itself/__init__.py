@@ -1,0 +1,1 @@
+"""A kernel that is measured against itself: its problem, and the kernel for each device."""

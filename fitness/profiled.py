@@ -1,0 +1,119 @@
+"""Profile some calls in the candidate's process: what ran, how often, for how long.
+
+On CUDA it is the device's own record of kernels. On the CPU it is torch's record of its operators,
+with the time inside of `load_cpp` functions measured beside it. What is answered is data: the judge
+classifies it (`fitness.profile`), and believes it as little as anything else from here.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from types import FrameType
+from typing import Any
+
+import torch
+
+from fitness import native
+from fitness.bench import synchronise
+from fitness.exchange import TensorSpec, fresh, private_mapping, total_bytes, unflatten, views
+
+# Names that an answer holds at most, the longest-running first.
+_NAMES = 128
+_NAME_LENGTH = 240
+
+
+def profile_calls(
+    model: Callable[..., Any], question: Mapping[str, Any], descriptor: int, device: str
+) -> dict[str, Any]:
+    """Call a model a few times under the profiler.
+
+    Args:
+        model: The candidate.
+        question: `tree` and `specs` of the inputs, and `calls`.
+        descriptor: Sealed memory with the inputs; closed here.
+        device: As torch names it.
+
+    Returns:
+        `events`, lists of name, count and microseconds, for all calls together; on the CPU also
+        `own_us`, None when no function of `load_cpp` was called, and `wall_us`.
+    """
+    specs = [TensorSpec.from_json(s) for s in question["specs"]]
+    originals = views(private_mapping(descriptor, total_bytes(specs)), specs)
+    os.close(descriptor)
+    tensors = [fresh(v, s, device) for v, s in zip(originals, specs, strict=True)]
+    arguments = unflatten(question["tree"], tensors)
+    calls = int(question["calls"])
+
+    def repeat() -> None:
+        with torch.no_grad():
+            for _ in range(calls):
+                model(*arguments)
+        synchronise(device)
+
+    # What a first call compiles, or allocates for good, is no part of the others.
+    with torch.no_grad():
+        model(*arguments)
+    synchronise(device)
+    found = _on_cpu(repeat) if device == "cpu" else _on_cuda(repeat)
+    events = sorted(found["events"], key=lambda e: -e[2])[:_NAMES]
+    return {**found, "events": [[n[:_NAME_LENGTH], c, us] for n, c, us in events]}
+
+
+def _on_cpu(repeat: Callable[[], None]) -> dict[str, Any]:
+    # Kineto takes seconds to get ready; torch's older record of its own operators does not.
+    clock = _Clock()
+    with torch.autograd.profiler.profile(use_kineto=False) as record:
+        sys.setprofile(clock)
+        start = time.perf_counter()
+        try:
+            repeat()
+            wall_us = (time.perf_counter() - start) * 1e6
+        finally:
+            sys.setprofile(None)
+    events = [(e.key, e.count, e.self_cpu_time_total) for e in record.key_averages()]
+    return {"events": events, "own_us": clock.own_us if clock.calls else None, "wall_us": wall_us}
+
+
+def _on_cuda(repeat: Callable[[], None]) -> dict[str, Any]:
+    from torch.autograd import DeviceType  # type: ignore[attr-defined]
+    from torch.profiler import ProfilerActivity, profile
+
+    with profile(activities=[ProfilerActivity.CUDA]) as record:
+        repeat()
+    events = [
+        (e.key, e.count, e.self_device_time_total)
+        for e in record.key_averages()
+        if e.device_type == DeviceType.CUDA
+    ]
+    return {"events": events}
+
+
+class _Clock:
+    """A profile function of Python's: the time inside of functions that `load_cpp` made."""
+
+    def __init__(self) -> None:
+        self.own_us = 0.0
+        self.calls = 0
+        self._inside: FrameType | None = None
+        self._start = 0.0
+
+    def __call__(self, frame: FrameType, event: str, _: object) -> None:
+        if event == "call":
+            if self._inside is None and _is_bound(frame):
+                self._inside = frame
+                self._start = time.perf_counter()
+        elif event == "return" and frame is self._inside:
+            self.own_us += (time.perf_counter() - self._start) * 1e6
+            self.calls += 1
+            self._inside = None
+
+
+def _is_bound(frame: FrameType) -> bool:
+    code = frame.f_code
+    if code.co_filename == "<string>":
+        # Written by the loader for one function's signature.
+        return code.co_name == "call" and "function" in frame.f_globals
+    return code.co_filename == native.__file__ and code.co_name == "<lambda>"

@@ -1,0 +1,93 @@
+"""How much of the error allowed an output uses up, and how outputs follow a change."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+
+from fitness.correctness import Expected, differing, limits_of
+
+# Share of the reference's response to a changed input that an output's must show.
+_FOLLOWS = (0.5, 1.5)
+
+
+def strain(want: Expected, output: torch.Tensor) -> float:
+    """The largest error of an output in units of the error allowed: up to 1 it passes."""
+    flat = output.contiguous().flatten()
+    if output.is_complex():
+        flat = torch.view_as_real(output.contiguous()).flatten()
+    flat = flat.to(want.values.device)
+    if want.exact:
+        return math.inf if bool(differing(want, flat).any()) else 0.0
+    size = want.values.abs()
+    error = (flat.double() - want.values).abs()
+    if want.special is not None:
+        places, values = want.special
+        got = flat[places]
+        same = (got == values) | (torch.isnan(got) & torch.isnan(values))
+        error[places] = torch.where(same, 0.0, math.inf).to(error.dtype)
+    if not bool(torch.isfinite(error).all()):
+        return math.inf
+    if want.tolerance is not None:
+        allowed = want.tolerance[0] + want.tolerance[1] * size
+        return float((error / allowed).nan_to_num_(0.0, math.inf).max()) if error.numel() else 0.0
+    factor, floor = limits_of(want)
+    floor *= torch.finfo(want.spec.torch_dtype).eps
+    worst = (error / (size + want.scale)).nan_to_num_(0.0, math.inf) / (
+        factor * want.reference_worst + floor
+    )
+    rms = math.sqrt(float(error.square().sum()) / max(error.numel(), 1))
+    allowed_rms = factor * want.reference_rms + floor * want.scale
+    largest = float(worst.max()) if error.numel() else 0.0
+    return max(largest, rms / allowed_rms if allowed_rms > 0 else math.inf if rms > 0 else 0.0)
+
+
+def response_fault(
+    before: Sequence[Expected],
+    after: Sequence[Expected],
+    outputs_before: Sequence[torch.Tensor],
+    outputs_after: Sequence[torch.Tensor],
+) -> str:
+    """How outputs fail to follow a change of an input as the reference's do, or "".
+
+    A wide `TOLERANCE` may hide the whole effect of an input. So the change of each output is held
+    against that of the golden values: its projection on them must be 0.5 to 1.5 of theirs. Changes
+    within 8 times the reference's own error say nothing.
+    """
+    for number, (want, then) in enumerate(zip(before, after, strict=True)):
+        if want.exact or want.values.shape != then.values.shape:
+            continue
+        change = then.values - want.values
+        size = float(change.norm()) / math.sqrt(max(change.numel(), 1))
+        eps = torch.finfo(want.spec.torch_dtype).eps
+        if size <= 8 * (
+            want.reference_rms + then.reference_rms + eps * max(want.scale, then.scale)
+        ):
+            continue
+        got = _flat(outputs_after[number]) - _flat(outputs_before[number])
+        got = got.nan_to_num_(0.0, 0.0, 0.0).to(change.device)
+        share = float(got @ change) / float(change @ change)
+        if not _FOLLOWS[0] <= share <= _FOLLOWS[1]:
+            return (
+                f"output {number} does not follow: it changes by {share:.2g} of what the "
+                f"reference's changes by (rms {size:.3g})"
+            )
+    return ""
+
+
+def golden_of(want: Expected) -> torch.Tensor:
+    """The golden values as an output: in its dtype and shape, special places filled in."""
+    values = want.values.to(torch.float64).clone() if want.special is not None else want.values
+    if want.special is not None:
+        values[want.special[0]] = want.special[1].double()
+    if want.spec.torch_dtype.is_complex:
+        return torch.view_as_complex(values.view(*want.spec.shape, 2)).to(want.spec.torch_dtype)
+    return values.view(want.spec.shape).to(want.spec.torch_dtype)
+
+
+def _flat(output: torch.Tensor) -> torch.Tensor:
+    """An output's values in float64, complex numbers as pairs."""
+    real = torch.view_as_real(output) if output.is_complex() else output
+    return real.contiguous().flatten().double()

@@ -1,0 +1,51 @@
+"""`python -m tests.adversarial`: judge every fixture on this machine and write docs/trust.md."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from evo.device import Device, missing_for_cuda
+from evo.facts import machine_facts
+
+from tests.adversarial.judging import Bench, by_problem, private_runtime, rows_for
+from tests.adversarial.results_page import alarm, load, record, save, summary_line, write_page
+
+
+def main() -> int:
+    """Judge and write; the status is 1 when a cheating kernel passed or an honest one did not."""
+    parser = argparse.ArgumentParser(prog="python -m tests.adversarial", description=__doc__)
+    parser.add_argument("rows", nargs="*", help="names of rows, as A4; all without any")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="")
+    parser.add_argument("--page", action="store_true", help="only write the page anew")
+    options = parser.parse_args()
+    if options.page:
+        write_page()
+        return 0
+    device: Device = "cuda"
+    if options.device == "cpu" or (not options.device and missing_for_cuda()):
+        device = "cpu"
+    private_runtime()
+    rows = [r for r in rows_for(device) if not options.rows or r.row in options.rows]
+    found = {}
+    with tempfile.TemporaryDirectory(prefix="evo-adversarial-") as folder:
+        os.environ["EVO_CACHE_DIR"] = folder
+        with Bench(Path(folder), device) as bench:
+            for row in by_problem(rows):
+                found[row.key] = record(row, bench.finding(row))
+                print(summary_line(row, found[row.key]), flush=True)
+    facts = machine_facts(device, threads=1)
+    save(device, {name: facts[name] for name in ("device", "torch") if name in facts}, found)
+    write_page()
+    failed = [k for k, e in found.items() if e["caught"] is False or alarm(e)]
+    print(f"{len(found)} rows judged, {len(load(device)['rows'])} recorded for {device}")
+    if failed:
+        print(f"open or false alarms: {', '.join(failed)}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,9 @@
+"""Leaves the conversation to those who lead it."""
+
+import torch
+from torch import nn
+
+
+class ModelNew(nn.Module):
+    def forward(self, x):
+        return torch.softmax(x, -1)

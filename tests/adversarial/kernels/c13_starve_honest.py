@@ -1,0 +1,9 @@
+"""Nothing runs between its calls."""
+
+import torch
+from torch import nn
+
+
+class ModelNew(nn.Module):
+    def forward(self, x):
+        return torch.softmax(x, -1)

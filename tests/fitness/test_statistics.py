@@ -1,0 +1,82 @@
+"""Intervals: they hold the truth as often as they say, process luck included."""
+
+import math
+import random
+
+import pytest
+
+from fitness import statistics
+from fitness.timing import Rounds
+
+
+def measured(rng, *, luck, noise, pairs=30):
+    """Log ratios of one pair of processes of one kernel: luck once, noise for each pair."""
+    shift = rng.gauss(0, luck)
+    return [shift + rng.gauss(0, noise) * (1 if rng.random() < 0.9 else 5) for _ in range(pairs)]
+
+
+def coverage(luck, width, noise=0.01, count=600):
+    rng = random.Random(5)
+    intervals = [
+        statistics.speedup(measured(rng, luck=luck, noise=noise), luck=width) for _ in range(count)
+    ]
+    return sum(s.low <= 1 <= s.high for s in intervals) / count
+
+
+@pytest.mark.parametrize("noise", [0.001, 0.01, 0.1])
+def test_the_interval_alone_holds_what_pairs_can_show(noise):
+    assert coverage(0.0, 0.0, noise) >= 0.94
+
+
+def test_the_luck_of_a_process_is_seen_by_no_number_of_pairs():
+    assert coverage(0.005, 0.0, noise=0.003) < 0.6
+    assert 0.93 <= coverage(0.005, 1.96 * 0.005, noise=0.003) <= 0.99
+
+
+def test_luck_widens_both_sides_and_moves_nothing():
+    ratios = [0.09, 0.1, 0.11] * 10
+    plain, wide = statistics.speedup(ratios), statistics.speedup(ratios, luck=0.02)
+    assert wide.value == plain.value
+    assert math.log(wide.value / wide.low) == pytest.approx(
+        math.hypot(0.02, math.log(plain.value / plain.low))
+    )
+    assert wide.high > plain.high
+
+
+def test_short_calls_and_processors_have_more_of_it():
+    assert statistics.luck("cpu", 0.02) > statistics.luck("cpu", 1.0) > 0
+    assert statistics.luck("cuda", 0.005) > statistics.luck("cuda", 1.0) > 0
+    assert statistics.luck("cpu", 1.0) > statistics.luck("cuda", 1.0)
+    assert statistics.luck("", 1.0) == 0.0
+
+
+def rounds(ours, theirs, disturbed, waited):
+    return Rounds(
+        ("candidate", "eager"),
+        {"candidate": ours, "eager": theirs},
+        disturbed=disturbed,
+        device="cpu",
+        waited_ms=waited,
+    )
+
+
+def test_of_rounds_that_were_all_disturbed_the_quietest_count():
+    waited = [0.01 * (1 + i % 5) for i in range(50)]
+    ours = [1.0 if w < 0.025 else 3.0 for w in waited]
+    found = rounds(ours, [2.0] * 50, [True] * 50, waited)
+    assert len(found.kept()) == 20
+    assert found.speedup("eager").value == pytest.approx(2.0)
+    few = rounds(ours[:6], [2.0] * 6, [True] * 6, waited[:6])
+    assert few.kept() == list(range(6))
+
+
+def test_quiet_rounds_alone_count_where_there_are_enough():
+    disturbed = [i % 2 == 0 for i in range(20)]
+    found = rounds([1.0] * 20, [2.0] * 20, disturbed, [0.0] * 20)
+    assert found.kept() == [i for i in range(20) if i % 2]
+
+
+def test_a_speedup_holds_luck_by_the_faster_ones_time():
+    found = rounds([0.05] * 20, [0.2] * 20, [False] * 20, [0.0] * 20)
+    speedup = found.speedup("eager")
+    assert math.log(speedup.high / speedup.value) == pytest.approx(statistics.luck("cpu", 0.05))

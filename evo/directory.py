@@ -13,7 +13,7 @@ from pathlib import Path
 
 from evo.config import Config
 from populations.errors import StoreError
-from populations.store import FILE_NAME, Store
+from populations.store import Store
 
 
 def check(config: Config, directory: Path, *, resume: bool) -> None:
@@ -22,7 +22,7 @@ def check(config: Config, directory: Path, *, resume: bool) -> None:
     Raises:
         StoreError: It cannot: it holds a run already, or holds none or another one to resume.
     """
-    exists = (directory / FILE_NAME).exists()
+    exists = Store.begun(directory)
     if resume:
         if not exists:
             raise StoreError(f"{directory}: no run to resume; leave out --resume to start one")

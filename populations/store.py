@@ -84,6 +84,27 @@ class Store:
         return cls(file=file, connection=connection, lock=lock)
 
     @classmethod
+    def begun(cls, path: Path) -> bool:
+        """Whether there is a file with anything in it: a kill may come before the first commit."""
+        from populations import schema
+
+        file = _file(path)
+        if not file.is_file():
+            return False
+        connection = None
+        try:
+            with _translated(file):
+                connection = schema.connect(str(file))
+                return bool(
+                    connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar()
+                )
+        except StoreError:
+            # Something is there; opening it says what is wrong with it.
+            return True
+        finally:
+            _release(connection, None)
+
+    @classmethod
     def open(cls, path: Path, *, fingerprint: str | None = None, read_only: bool = False) -> Self:
         """Open an existing run file, for writing unless `read_only`.
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from evo.device import Device, missing_for_cuda
 from evo.facts import machine_facts
-
 from tests.adversarial.judging import Bench, by_problem, private_runtime, rows_for
 from tests.adversarial.results_page import alarm, load, record, save, summary_line, write_page
 

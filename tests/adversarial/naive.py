@@ -18,7 +18,7 @@ from typing import Any
 CALLS = 120
 
 
-def run(channel: Any, argument: dict[str, Any]) -> None:  # noqa: ARG001 - a child gets a channel
+def run(channel: Any, argument: dict[str, Any]) -> None:
     """Judge one candidate.
 
     Args:

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from populations.outcome import Outcome
 
+from populations.outcome import Outcome
 from tests.adversarial.judging import NO_GAIN, Bench, by_problem, kernel, rows_for
 from tests.adversarial.rows import ROWS
 

@@ -1,8 +1,8 @@
 """Every cheating kernel is caught on a CUDA device, every honest neighbour passes."""
 
 import pytest
-from populations.outcome import Outcome
 
+from populations.outcome import Outcome
 from tests.adversarial.judging import Bench, by_problem, kernel, rows_for
 
 CUDA = by_problem(rows_for("cuda"))

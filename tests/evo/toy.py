@@ -24,6 +24,7 @@ from operators.credit import Credit
 from operators.merge import ThreeWayMerge
 from operators.operator import Inapplicable, Variation
 from populations.archive import Population
+from populations.errors import StoreError
 from populations.kernel import Candidate, Kernel
 from populations.outcome import Evaluation, Outcome, Speedup, Timing
 from populations.parameters import parameters, skeleton, values, with_values
@@ -262,10 +263,17 @@ def contents(store: Store) -> list[object]:
     return [store.candidates(), store.evaluations(), store.trials()]
 
 
+def _opened(folder: Path) -> Store:
+    """The store, made where there is none: a kill may have come before its first commit."""
+    try:
+        return Store.open(folder)
+    except StoreError:
+        return create(folder)
+
+
 def _run(folder: Path, evaluations: int) -> None:
     """Begin or go on; the store is made with its seed in several commits, as a run does it."""
-    fresh = not (folder / "run.db").exists()
-    with create(folder) if fresh else Store.open(folder) as store:
+    with _opened(folder) as store:
         evaluator = Delayed(workers=2, delay_s=0.008, seed=os.getpid())
         answer = evaluator.submit
 

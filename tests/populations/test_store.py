@@ -158,3 +158,20 @@ def test_what_was_added_outlives_kill_9(tmp_path, lines):
     assert [c.number for c in candidates] == list(range(len(candidates)))
     assert evaluations == {n: passed(1 + n) for n in range(len(evaluations))}
     assert 0 <= len(candidates) - len(evaluations) <= 1
+
+
+def test_a_file_without_a_commit_is_no_run_yet(tmp_path):
+    assert not Store.begun(tmp_path)
+    connection = sqlite3.connect(tmp_path / "run.db")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("CREATE TABLE kernels (number)")
+    connection.rollback()
+    connection.close()
+    assert (tmp_path / "run.db").exists()
+    assert not Store.begun(tmp_path)
+    Store.create(tmp_path, experiment="", fingerprint="x").close()
+    assert Store.begun(tmp_path)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "run.db").write_text("no database at all, but somebody's file")
+    assert Store.begun(tmp_path / "other")

@@ -160,7 +160,8 @@ def _behind(row: Row, entry: Mapping[str, Any]) -> str:
     if not entry["behind_the_gate"]:
         reason = f": {row.open_behind}" if row.open_behind else ""
         return f"**the gate alone**{reason}" if entry["gate"] else "**open**"
-    return _stopped(entry["cheat"], entry["verified"])
+    stopped = _stopped(entry["cheat"], entry["verified"])
+    return f"{stopped}; **not every time**: {row.open_behind}" if row.open_behind else stopped
 
 
 def _stopped(cheat: Mapping[str, Any], verified: Mapping[str, Any] | None) -> str:

@@ -31,7 +31,8 @@ class Row:
         same_kernel: Whether the honest kernel is the very same one without the trick, so that its
             speed alone is what the cheating one is held against.
         layer: What is to stop it behind the gate: confinement, checks, timing, outside clock.
-        open_behind: Why nothing behind the gate stops it yet; "" where something does.
+        open_behind: Why nothing behind the gate stops it yet, or not every time; "" where something
+            does.
         naive: How a naive judge is fooled: a mode of `tests.adversarial.naive`, or "" where that is
             not shown.
         faster: Whether the naive judge also measures it faster. False where the gain needs another

@@ -86,6 +86,7 @@ ROWS = (
         wins="The end of the clock's interval comes before the work.",
         caught=STALE | ENDED,
         layer="timing",
+        open_behind="escaped one look in eight before a late look was added",
         naive="late",
     ),
     Row(

@@ -95,6 +95,7 @@ ROWS = (
         wins="Times of its choice that fit the clock outside, and outputs that are right.",
         caught=FAKED | VALUES,
         layer="outside clock",
+        open_behind="answers in the runner's place; few runs since looks are asked for afterwards",
         targets=("cpu",),
         absent={"cuda": "host code, the same as on the CPU"},
     ),

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from fitness.bench import Stopwatch, Timed, prepare, settings_of, synchronise
+from fitness.cases import room_bytes
 from fitness.contents import drawn, on_device
 from fitness.exchange import TensorSpec, flatten, spec_of, unflatten
 from fitness.pace import follow
@@ -26,8 +27,6 @@ from fitness.variation import Contents
 from populations.errors import ProblemError, WorkerError
 
 _ANSWER_LIMIT_S = 120.0
-# Inputs kept on the device; judges replace their seeds now and then.
-_KEPT_CONTENTS = 32
 # Shapes that one model may be compiled for; every workload is one.
 _SHAPES = 4096
 
@@ -70,6 +69,7 @@ class _Baselines:
         self._spec = spec
         self._device = spec.torch_device
         self._seed = model_seed
+        self._limit_bytes = room_bytes(spec.device)
         self._problem: Problem | None = None
         self._stopwatch = Stopwatch(self._device)
         self._models: dict[tuple[str, torch.dtype | None], Any] = {}
@@ -141,8 +141,10 @@ class _Baselines:
             specs = [spec_of(t) for t in sets[0]]
             contents = Contents(tree, on_device(sets, specs, self._device), changes)
             self._kept[key] = contents, dtype
-            if len(self._kept) > _KEPT_CONTENTS:
-                self._kept.popitem(last=False)
+            # Judges replace their seeds now and then; a pool of sets may be large.
+            total = sum(c.nbytes for c, _ in self._kept.values())
+            while total > self._limit_bytes and len(self._kept) > 1:
+                total -= self._kept.popitem(last=False)[1][0].nbytes
         self._kept.move_to_end(key)
         return self._kept[key]
 

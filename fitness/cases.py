@@ -172,7 +172,7 @@ class CaseBank:
         self._seeds = [self._secret() for _ in range(spec.seeds)]
         self._judged = 0
         self._kept: OrderedDict[_Key, Case | Skipped] = OrderedDict()
-        self._limit_bytes = _room_bytes(spec.device)
+        self._limit_bytes = room_bytes(spec.device)
         self.workloads = self._smallest_first()
         self._state = problem.model(model_seed).state_dict()
         self.constants = self._constants()
@@ -398,7 +398,7 @@ def _state_change(state: Mapping[str, torch.Tensor]) -> StateChange:
     return StateChange(tuple(state), specs, sealed_memory(tensors, specs))
 
 
-def _room_bytes(device: str) -> int:
+def room_bytes(device: str) -> int:
     """Bytes of cases to keep: an eighth of the memory they are kept in."""
     if device == "cuda":
         free: Any = torch.cuda.mem_get_info()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import importlib
 import json
@@ -76,9 +77,12 @@ def run(plan: Plan) -> NoReturn:
         if not plan.alone:
             linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
         _tell(numbers)
+        _be_called("evo-" + plan.entry.partition(":")[0].rpartition(".")[2])
         # Our own code: it may lie where the child will not be able to read.
         module, _, name = plan.entry.partition(":")
         entry = getattr(importlib.import_module(module), name)
+        # The server's words name its folders.
+        sys.argv = [""]
         if plan.limits is not None:
             confine(plan.limits, plan.layers, user=plan.user)
             _settle(plan.limits)
@@ -134,6 +138,14 @@ def _take_descriptors(plan: Plan) -> None:
     for target, source in aside.items():
         os.dup2(source, target, inheritable=False)
     linux.close_from(_FIRST_FREE if plan.control is not None else _CONTROL)
+
+
+def _be_called(name: str) -> None:
+    """What `ps` and `top` show; of more than 15 letters the kernel keeps the first."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open("/proc/self/comm", os.O_WRONLY)
+        os.write(descriptor, name.encode())
+        os.close(descriptor)
 
 
 def _tell(event: dict[str, Any]) -> None:

@@ -5,7 +5,8 @@ import sys
 import torch
 from torch import nn
 
-MODE = "check" if any("check" in word for word in sys.argv) else os.environ.get("EVO_MODE", "timed")
+CHECKED = any(word in ("check", "--check") for word in sys.argv)
+MODE = "check" if CHECKED else os.environ.get("EVO_MODE", "timed")
 
 
 class ModelNew(nn.Module):

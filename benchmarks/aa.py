@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from populations.kernel import Candidate
 
 if TYPE_CHECKING:
-    from fitness.timing import Rounds
+    from fitness.rounds import Rounds
 
 FOLDER = Path(__file__).parent / "itself"
 PROBLEM = FOLDER / "problem.py"

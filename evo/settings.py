@@ -90,7 +90,7 @@ class EvaluationConfig:
 
     workers: int = 0  # candidates judged at once; 0: 2 on the CPU, 8 on CUDA
     seeds: int = at_least(1, 2)  # input draws per workload in the correctness check
-    pairs: int = at_least(10, 20)  # paired timing samples per workload; fewer give no interval
+    pairs: int = at_least(10, 12)  # paired timing samples per workload; fewer give no interval
     timing_budget_s: float = at_least(0.01, 0.5)  # per workload
     build_limit_s: float = at_least(1, 60.0)
     run_limit_s: float = at_least(1, 20.0)

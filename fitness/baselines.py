@@ -18,10 +18,12 @@ from typing import Any
 
 from fitness import timing
 from fitness.batches import Batches
+from fitness.clocks import ran_ms, waited_ms
 from fitness.lease import DeviceLease
 from fitness.pace import Answer, Pacemaker, Request, Silence
 from fitness.sandbox.channel import Channel
 from fitness.spec import EvaluationSpec
+from fitness.subject import Subject
 from populations.errors import ProblemError, WorkerDied, WorkerError, WorkerTimeout
 
 # The first call may compile for minutes, with every variant tried and timed.
@@ -76,7 +78,7 @@ class BaselineClient:
     @contextmanager
     def subjects(
         self, names: Sequence[str], workload: str, seeds: tuple[int, ...], rng: random.Random
-    ) -> Iterator[list[timing.Subject]]:
+    ) -> Iterator[list[Subject]]:
         """Baselines on a workload with inputs from seeds, for timing; ask nothing else then."""
         keys = [(name, workload, seeds) for name in names]
         pacemaker = Pacemaker()
@@ -111,11 +113,11 @@ class BaselineClient:
 
     def waited_ms(self) -> float:
         """How long the process's threads have waited for a processor."""
-        return timing.waited_ms(self._pid)
+        return waited_ms(self._pid)
 
     def ran_ms(self) -> float:
         """How long the process's threads have run."""
-        return timing.ran_ms(self._pid)
+        return ran_ms(self._pid)
 
     def close(self) -> None:
         """End the conversation. Callable twice."""
@@ -215,7 +217,7 @@ def measure(
             min_effect=1.0,
         )
         with lease.exclusive(), client.subjects(working, workload, seeds, rng) as subjects:
-            rounds = timing.measure(subjects, short, rng, trusted=True)
+            rounds = timing.measure(timing.probed(subjects, short), short, rng, trusted=True)
         times[workload] = {b: rounds.median_ms(b) for b in working}
     return BaselineTable(times, failed)
 

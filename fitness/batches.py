@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Protocol
 
 from fitness.pace import Answer, Request
@@ -115,7 +114,7 @@ class Batches:
             return self._ask(request)
         for _ in range(_TRIES):
             self.held_ms = min(_LEAD_MARGIN * self._launch_ms * request.calls, _MOST_HELD_MS)
-            answer = self._ask(replace(request, held_ms=self.held_ms))
+            answer = self._ask(request._replace(held_ms=self.held_ms))
             launch_ms = answer.launch_ms / request.calls
             if not answer.late:
                 # What is measured while nothing waits is what it takes.
@@ -124,5 +123,5 @@ class Batches:
             self._launch_ms = max(launch_ms, 2 * self._launch_ms)
             if again:
                 # Contents that were seen are of no use any more.
-                request = replace(request, secret=self._secret())
+                request = request._replace(secret=self._secret())
         return answer

@@ -20,6 +20,7 @@ from typing import Any
 from fitness import policy, statistics, timing
 from fitness.baselines import BaselineClient, BaselineTable
 from fitness.cases import Case, CaseBank
+from fitness.clocks import ClockError
 from fitness.contents import ContentsBank
 from fitness.correctness import Verdict
 from fitness.interview import put
@@ -27,11 +28,13 @@ from fitness.lease import DeviceLease
 from fitness.process import CandidateProcess, Fault, work_folder
 from fitness.questions import Session, questions
 from fitness.roofline import Roofline, check
+from fitness.rounds import Rounds
 from fitness.sandbox.limits import system_paths
 from fitness.sandbox.zygote import Spawner
 from fitness.spec import EvaluationSpec
 from fitness.stages import Stages
-from fitness.telemetry import watched
+from fitness.subject import Subject, Timed
+from fitness.telemetry import Record, watched
 from fitness.toolchains import registry
 from populations.kernel import Candidate
 from populations.outcome import Evaluation, Outcome, Timing
@@ -181,20 +184,19 @@ class Judge:
         """Construct and ask everything that the spec wants asked; raises the first Fault."""
         asked = questions(self.spec)
         progress.checks_total = sum(question.count(self.bank) for question in asked)
-        with self.lease.shared():
+        # Left and entered again after each: whoever waits to time waits for that long.
+        with progress.stages.stage("construct", self.lease), self.lease.shared():
             case = self.bank.case(self.bank.workloads[0], 0)
-            progress.details["golden"] = case.method
-            with progress.stages.stage("construct", self.lease):
-                answer = process.construct(self.bank.constants, case.dtype)
-            progress.details["state"] = str(answer.get("state"))
-            facts = progress.details.setdefault("questions", {})
-            session, passed = Session(self, process, progress), 0
-            for question in asked:
-                with progress.stages.stage(question.name, self.lease):
-                    if found := question.ask(session):
-                        facts[question.name] = found
-                passed += question.count(self.bank)
-                progress.checks_passed = passed
+            answer = process.construct(self.bank.constants, case.dtype)
+        progress.details |= {"golden": case.method, "state": str(answer.get("state"))}
+        facts = progress.details.setdefault("questions", {})
+        session, passed = Session(self, process, progress), 0
+        for question in asked:
+            with progress.stages.stage(question.name, self.lease), self.lease.shared():
+                if found := question.ask(session):
+                    facts[question.name] = found
+            passed += question.count(self.bank)
+            progress.checks_passed = passed
 
     def call(self, process: CandidateProcess, case: Case) -> Verdict:
         """Put one question to a constructed candidate and compare. Raises Fault if it fails."""
@@ -255,14 +257,9 @@ class Judge:
                 checked = self.contents.checkpoints(workload, 2)
                 self.baselines.warm(baseline, workload, inputs.seeds)
             try:
-                with (
-                    self.lease.exclusive(),
-                    process.subject(inputs, case, self.rng, checked=checked) as ours,
-                    self.baselines.subjects([baseline], workload, inputs.seeds, self.rng) as theirs,
-                    watched(self.spec.torch_device, self.spec.threads) as record,
-                ):
-                    rounds = self._measure([ours, *theirs])
-            except timing.ClockError as error:
+                with process.subject(inputs, case, self.rng, checked=checked) as ours:
+                    rounds, record = self._measure(ours, baseline, workload, inputs.seeds)
+            except ClockError as error:
                 raise Fault(Outcome.CHEATED, f"workload {workload!r}: {error}") from error
             timings.append(timing_of(rounds, workload, baseline))
             facts[workload] = {**rounds.facts(), "telemetry": record.facts()}
@@ -270,13 +267,27 @@ class Judge:
         progress.details["cache"] = "warm" if self.spec.device == "cpu" else "cold"
         return timings
 
-    def _measure(self, subjects: list[timing.Subject]) -> timing.Rounds:
-        if self.spec.interpret_triton:
-            return timing.measure_once(subjects)
-        return timing.measure(subjects, self.spec, self.rng)
+    def _measure(
+        self, ours: Subject, baseline: str, workload: str, seeds: tuple[int, ...]
+    ) -> tuple[Rounds, Record]:
+        probed: list[Timed] = []
+        if not self.spec.interpret_triton:
+            # What compiles at its first call does so while others work.
+            with self.lease.shared():
+                probed = timing.probed([ours], self.spec)
+        with (
+            self.lease.exclusive(),
+            # For this long alone: there is one process of baselines for all judges.
+            self.baselines.subjects([baseline], workload, seeds, self.rng) as theirs,
+            watched(self.spec.torch_device, self.spec.threads) as record,
+        ):
+            if self.spec.interpret_triton:
+                return timing.measure_once([ours, *theirs]), record
+            probed += timing.probed(theirs, self.spec)
+            return timing.measure(probed, self.spec, self.rng), record
 
 
-def timing_of(rounds: timing.Rounds, workload: str, baseline: str) -> Timing:
+def timing_of(rounds: Rounds, workload: str, baseline: str) -> Timing:
     """The candidate against one baseline, from the rounds that count."""
     return Timing(
         workload=workload,

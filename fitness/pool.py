@@ -28,11 +28,11 @@ from fitness.baselines import BaselineClient, BaselineTable
 from fitness.findings import Findings, look, require
 from fitness.lease import DeviceLease, runtime_folder
 from fitness.report import FinalReport
+from fitness.rounds import Rounds
 from fitness.sandbox.channel import Channel
 from fitness.sandbox.layers import Layer
 from fitness.sandbox.zygote import Child, Zygote
 from fitness.spec import EvaluationSpec
-from fitness.timing import Rounds
 from populations.errors import (
     EvoError,
     SeedError,

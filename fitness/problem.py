@@ -139,9 +139,9 @@ class Problem:
 
     def inputs_with(self, arguments: Mapping[str, Any], seed: int, what: str) -> list[Any]:
         """The same for other arguments of `get_inputs`; `what` names them in errors."""
-        import torch
+        from fitness.bench import seed as seed_torch
 
-        torch.manual_seed(seed)
+        seed_torch(seed)
         with self._as_problem_error(f"get_inputs ({what})"):
             inputs = self._get_inputs(**arguments)
         if not isinstance(inputs, list | tuple):
@@ -166,18 +166,18 @@ class Problem:
 
     def init_inputs(self, seed: int) -> list[Any]:
         """Arguments of the models' constructors."""
-        import torch
+        from fitness.bench import seed as seed_torch
 
-        torch.manual_seed(seed)
+        seed_torch(seed)
         with self._as_problem_error("get_init_inputs"):
             return list(self._get_init_inputs())
 
     def model(self, seed: int, baseline: str = "") -> torch.nn.Module:
         """The reference, or a baseline class with the reference's state, on the CPU, uncast."""
-        import torch
+        from fitness.bench import seed as seed_torch
 
         arguments = self.init_inputs(seed)
-        torch.manual_seed(seed)
+        seed_torch(seed)
         with self._as_problem_error("Model"):
             model: torch.nn.Module = self.model_class(*arguments)
         if not baseline:

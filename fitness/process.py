@@ -14,16 +14,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from fitness import timing
 from fitness.batches import Batches
 from fitness.bench import settings_of
 from fitness.cases import Case, Constants, StateChange
+from fitness.clocks import ran_ms, waited_ms
 from fitness.contents import CheckedCall, TimedInputs, to_json
 from fitness.exchange import OutputRegion
 from fitness.pace import Answer, Late, Pacemaker, Request, Silence
 from fitness.sandbox.limits import Limits
 from fitness.sandbox.zygote import Child, Exit, Spawner
 from fitness.spec import EvaluationSpec
+from fitness.subject import Subject
 from populations.errors import WorkerDied, WorkerTimeout
 from populations.kernel import Candidate
 from populations.outcome import Outcome
@@ -183,7 +184,7 @@ class CandidateProcess:
         name: str = "candidate",
         checked: Sequence[CheckedCall] = (),
         share: float = 0.0,
-    ) -> Iterator[timing.Subject]:
+    ) -> Iterator[Subject]:
         """The candidate on a workload, for timing; it is asked nothing else then.
 
         Args:
@@ -235,11 +236,11 @@ class CandidateProcess:
 
     def waited_ms(self) -> float:
         """How long its threads have waited for a processor."""
-        return timing.waited_ms(self._child.pid)
+        return waited_ms(self._child.pid)
 
     def ran_ms(self) -> float:
         """How long its threads have run."""
-        return timing.ran_ms(self._child.pid)
+        return ran_ms(self._child.pid)
 
     def __enter__(self) -> CandidateProcess:
         return self

@@ -23,7 +23,7 @@ class WorkloadReport:
         control: A second process of the same candidate against the first: what the measurement
             makes of a ratio that is 1.
         samples_ms: Raw samples: per subject, time of one call in every round.
-        facts: How it was measured (`fitness.timing.Rounds.facts`), and in what state the device
+        facts: How it was measured (`fitness.rounds.Rounds.facts`), and in what state the device
             was ("telemetry": `fitness.telemetry.Record.facts`).
     """
 

@@ -30,7 +30,7 @@ from typing import Any
 import torch
 
 from fitness.answers import write
-from fitness.bench import Stopwatch, Timed, prepare, synchronise
+from fitness.bench import Stopwatch, Timed, prepare, seed, synchronise
 from fitness.contents import on_device
 from fitness.exchange import TensorSpec, private_mapping, total_bytes, unflatten, views
 from fitness.pace import follow
@@ -161,7 +161,7 @@ class _Runner:
             return self._models[dtype]
         # KernelBench's rule, seeded alike at construction, holds in any case: a candidate that
         # packs its weights while it is constructed then packs the right ones.
-        _seed(self._seed, self._device)
+        seed(self._seed, self._device)
         model = self._model_class(*self._arguments)
         if not callable(model):
             raise TypeError(f"ModelNew must be a torch.nn.Module, but is {type(model).__name__}")
@@ -201,14 +201,6 @@ def _load(source: str, path: str) -> ModuleType:
     if not hasattr(module, "ModelNew"):
         raise AttributeError("the module defines no ModelNew")
     return module
-
-
-def _seed(seed: int, device: str) -> None:
-    # torch.manual_seed also prepares every kind of device there is, which takes 2 ms.
-    if device == "cpu":
-        torch.default_generator.manual_seed(seed)
-    else:
-        torch.manual_seed(seed)
 
 
 def _explain(error: BaseException, path: str) -> dict[str, Any]:

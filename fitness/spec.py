@@ -78,7 +78,7 @@ class EvaluationSpec:
     workloads: tuple[str, ...] = ()
     baselines: tuple[str, ...] = ()
     seeds: int = 2
-    pairs: int = 20
+    pairs: int = 12
     timing_budget_s: float = 0.5
     min_effect: float = 0.02
     give_up_below: float = 0.3

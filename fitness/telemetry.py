@@ -17,7 +17,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from fitness import statistics
@@ -251,25 +250,31 @@ def _watched_cpu(record: Record, threads: int) -> Iterator[None]:
 def _frequency() -> Sequence[Mapping[str, float]]:
     """One processor's frequency, of those that this process may use."""
     number = min(os.sched_getaffinity(0))
-    file = Path(f"/sys/devices/system/cpu/cpu{number}/cpufreq/scaling_cur_freq")
     with suppress(OSError, ValueError):
-        return [{"mhz": int(file.read_text(encoding="ascii")) / 1e3}]
-    with (
-        suppress(OSError, ValueError),
-        Path("/proc/cpuinfo").open(encoding="utf-8", errors="replace", buffering=4096) as lines,
-    ):
-        for line in lines:
+        file = f"/sys/devices/system/cpu/cpu{number}/cpufreq/scaling_cur_freq"
+        return [{"mhz": int(_first_bytes(file)) / 1e3}]
+    with suppress(OSError, ValueError):
+        for line in _first_bytes("/proc/cpuinfo").splitlines():
             name, _, value = line.partition(":")
             if name.strip() == "cpu MHz":
                 return [{"mhz": float(value)}]
     return []
 
 
+def _first_bytes(name: str) -> str:
+    """What a file of the kernel's begins with. Plainly read: this happens at every timing."""
+    descriptor = os.open(name, os.O_RDONLY)
+    try:
+        return os.read(descriptor, 4096).decode("ascii", errors="replace")
+    finally:
+        os.close(descriptor)
+
+
 def busy_s() -> float | None:
     """Processor seconds spent on this machine so far, by anybody; None where it is not told."""
     with suppress(OSError, ValueError, IndexError):
         # user, nice, system, idle, iowait, irq, softirq, steal
-        line = Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0]
+        line = _first_bytes("/proc/stat").split("\n", 1)[0]
         ticks = [int(word) for word in line.split()[1:9]]
         return (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")
     return None
@@ -278,6 +283,6 @@ def busy_s() -> float | None:
 def _waited_s() -> float | None:
     """Seconds in which something has waited for a processor (PSI); None where it is not told."""
     with suppress(OSError, ValueError, IndexError):
-        line = Path("/proc/pressure/cpu").read_text(encoding="ascii").split("\n", 1)[0]
+        line = _first_bytes("/proc/pressure/cpu").split("\n", 1)[0]
         return int(line.rpartition("total=")[2]) / 1e6
     return None

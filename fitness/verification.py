@@ -12,12 +12,15 @@ import torch
 
 from fitness import statistics, timing
 from fitness.ceilings import processor_name
+from fitness.clocks import ClockError
 from fitness.contents import CheckedCall
 from fitness.judge import Judge, Progress, timing_of
 from fitness.process import CandidateProcess, Fault
 from fitness.profile import own_share
 from fitness.report import FinalReport, WorkloadReport
+from fitness.rounds import Rounds
 from fitness.spec import EvaluationSpec
+from fitness.subject import Subject
 from fitness.telemetry import Record, watched
 from populations.kernel import Candidate
 from populations.outcome import Outcome, Speedup
@@ -81,7 +84,7 @@ def verify(
     )
 
 
-def against_itself(judge: Judge, candidate: Candidate, workload: str) -> timing.Rounds:
+def against_itself(judge: Judge, candidate: Candidate, workload: str) -> Rounds:
     """Time two fresh processes of one kernel against each other, as a kernel and a baseline are.
 
     What comes of it is the error of the whole measurement: the true ratio is 1.
@@ -184,7 +187,7 @@ class _Session:
         names: list[str],
         spec: EvaluationSpec,
         seed: CandidateProcess | None = None,
-    ) -> tuple[timing.Rounds, Record]:
+    ) -> tuple[Rounds, Record]:
         """Time what was begun, with these baselines. Raises Fault for the champion's faults."""
         judge = self._judge
         inputs, case = judge.contents.inputs(workload), judge.bank.case(workload, 0)
@@ -198,7 +201,7 @@ class _Session:
                     )
                     subjects.append(stack.enter_context(subject))
 
-                subjects: list[timing.Subject] = []
+                subjects: list[Subject] = []
                 enter(self._champion, "candidate", checked)
                 enter(self._control, CONTROL, [])
                 if seed is not None:
@@ -206,8 +209,8 @@ class _Session:
                 theirs = judge.baselines.subjects(names, workload, inputs.seeds, judge.rng)
                 subjects += stack.enter_context(theirs)
                 record = stack.enter_context(watched(spec.torch_device, spec.threads))
-                return timing.measure(subjects, spec, judge.rng), record
-        except timing.ClockError as error:
+                return timing.measure(timing.probed(subjects, spec), spec, judge.rng), record
+        except ClockError as error:
             raise Fault(Outcome.CHEATED, f"workload {workload!r}: {error}") from error
 
     def _construct(self, process: CandidateProcess) -> None:
@@ -243,7 +246,7 @@ class _Session:
 
 
 def _report(
-    rounds: timing.Rounds, workload: str, baselines: list[str], facts: dict[str, Any]
+    rounds: Rounds, workload: str, baselines: list[str], facts: dict[str, Any]
 ) -> WorkloadReport:
     timings = sorted(
         (timing_of(rounds, workload, name) for name in baselines), key=lambda t: t.baseline_ms

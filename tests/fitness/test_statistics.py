@@ -6,7 +6,7 @@ import random
 import pytest
 
 from fitness import statistics
-from fitness.timing import Rounds
+from fitness.rounds import Rounds
 
 
 def measured(rng, *, luck, noise, pairs=30):

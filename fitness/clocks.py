@@ -1,0 +1,96 @@
+"""Two clocks for one batch: the process's own, and what its answer took; where they disagree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+# Answers need tens of microseconds; beyond this much, and this share, the two clocks disagree.
+CLOCK_SLACK_MS = 0.3
+_CLOCK_SLACK_SHARE = 0.1
+# What lies between the calls of a batch takes a candidate at most this much longer than a baseline.
+_RENEWAL_SLACK = 1.5
+# What a process may run within a time, beyond its number of threads.
+_PARALLEL_SLACK = 1.25
+
+
+class ClockError(Exception):
+    """A process reports times that do not fit the time its answers took."""
+
+
+def slack_ms(inside_ms: float, renewal_ms: float, calls: float) -> float:
+    """By how much an answer may take longer than what it reports.
+
+    Args:
+        inside_ms: What is reported for all calls.
+        renewal_ms: What lies between two calls of a baseline: renewing the inputs.
+        calls: How many.
+    """
+    between_ms = _RENEWAL_SLACK * max(renewal_ms, 0.0) * calls
+    return CLOCK_SLACK_MS + _CLOCK_SLACK_SHARE * inside_ms + between_ms
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """One long batch.
+
+    Attributes:
+        calls: How many.
+        inside_ms: What its owner reports for all of them.
+        wall_ms: What its answer took.
+        ran_ms: How long its process ran meanwhile; 0 where the kernel does not say.
+    """
+
+    calls: int
+    inside_ms: float
+    wall_ms: float
+    ran_ms: float
+
+    @property
+    def renewal_ms(self) -> float:
+        """What lies between two calls."""
+        return max(self.wall_ms - self.inside_ms, 0.0) / self.calls
+
+    def fault(self, name: str, renewal_ms: float, threads: int) -> str:
+        """How the clocks disagree, or ""; `renewal_ms` is what a baseline needs for it."""
+        took_ms = self.wall_ms
+        if self.ran_ms:
+            if self.ran_ms > _PARALLEL_SLACK * threads * self.wall_ms + CLOCK_SLACK_MS:
+                return (
+                    f"{name} ran {self.ran_ms:.3f} ms within {self.wall_ms:.3f} ms, on more than "
+                    f"{threads} processors"
+                )
+            # Whoever is kept waiting for a processor does not run.
+            took_ms = min(took_ms, self.ran_ms)
+        if took_ms - self.inside_ms > slack_ms(self.inside_ms, renewal_ms, self.calls):
+            return f"{name} reports {self.inside_ms:.3f} ms for a batch that took {took_ms:.3f} ms"
+        return ""
+
+
+def quick(values: Sequence[float]) -> float:
+    """The quickest tenth's end: a neighbour may hold up most answers, but not all of them."""
+    return sorted(values)[len(values) // 10]
+
+
+def waited_ms(pid: int) -> float:
+    """Milliseconds that the threads of a process have waited for a processor, by the kernel.
+
+    0 when the kernel does not say (no scheduler statistics, or the process is gone).
+    """
+    return _scheduled_ms(pid, 1)
+
+
+def ran_ms(pid: int) -> float:
+    """Milliseconds that the threads of a process have run, by the kernel; 0 like `waited_ms`."""
+    return _scheduled_ms(pid, 0)
+
+
+def _scheduled_ms(pid: int, column: int) -> float:
+    total = 0
+    try:
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            total += int((task / "schedstat").read_text(encoding="ascii").split()[column])
+    except (OSError, IndexError, ValueError):
+        return 0.0
+    return total / 1e6

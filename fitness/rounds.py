@@ -1,0 +1,74 @@
+"""What a timing in rounds found: every batch's time, and which rounds count."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from fitness import statistics
+from populations.outcome import Speedup
+
+FEWEST_QUIET = 8
+
+
+@dataclass(slots=True)
+class Rounds:
+    """What was measured on one workload.
+
+    Attributes:
+        names: The subjects, the candidate first.
+        times_ms: Per subject, milliseconds per call in each round, all rounds in order.
+        disturbed: Per round, whether another process took processor time away.
+        waited_ms: Per round, how long a subject waited for a processor at most; empty where
+            nothing was read.
+        calls: Per subject, calls per batch.
+        gave_up: Whether timing ended early because the candidate is hopeless.
+        device: "cpu" or "cuda".
+    """
+
+    names: tuple[str, ...]
+    times_ms: dict[str, list[float]] = field(default_factory=dict)
+    disturbed: list[bool] = field(default_factory=list)
+    calls: dict[str, int] = field(default_factory=dict)
+    gave_up: bool = False
+    device: str = ""
+    waited_ms: list[float] = field(default_factory=list)
+
+    def kept(self) -> list[int]:
+        """Numbers of the rounds that count: the undisturbed ones, or the quietest when few are."""
+        every = range(len(self.disturbed))
+        quiet = [i for i in every if not self.disturbed[i]]
+        if len(quiet) >= FEWEST_QUIET or not self.waited_ms:
+            return quiet if len(quiet) >= FEWEST_QUIET else list(every)
+        rank = min(max(FEWEST_QUIET, len(every) // 3), len(every)) - 1
+        most = sorted(self.waited_ms)[rank]
+        return [i for i in every if self.waited_ms[i] <= most]
+
+    def log_ratios(self, baseline: str, candidate: str = "") -> list[float]:
+        """ln(baseline time / candidate time) for every round that counts."""
+        ours = self.times_ms[candidate or self.names[0]]
+        theirs = self.times_ms[baseline]
+        return [math.log(theirs[i] / ours[i]) for i in self.kept()]
+
+    def speedup(self, baseline: str, candidate: str = "") -> Speedup:
+        """The candidate against a baseline, with what chance does between and within processes."""
+        candidate = candidate or self.names[0]
+        call_ms = min(self.median_ms(candidate), self.median_ms(baseline))
+        luck = statistics.luck(self.device, call_ms)
+        return statistics.speedup(self.log_ratios(baseline, candidate), luck=luck)
+
+    def median_ms(self, name: str) -> float:
+        """A subject's median time of one call over the rounds that count."""
+        times = self.times_ms[name]
+        return statistics.median([times[i] for i in self.kept()])
+
+    def facts(self) -> dict[str, Any]:
+        """JSON-able: how it was measured."""
+        return {
+            "rounds": len(self.disturbed),
+            "kept": len(self.kept()),
+            "disturbed": sum(self.disturbed),
+            "calls": dict(self.calls),
+            "gave_up": self.gave_up,
+        }

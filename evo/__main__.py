@@ -14,6 +14,7 @@ COMMANDS = {
     "doctor": ("evo.doctor", "what this machine can confine, compile and measure"),
     "bench": ("evo.bench", "measure a kernel against every baseline, over all workloads"),
     "verify": ("evo.verify", "is a kernel from anywhere right, and is it faster?"),
+    "replay": ("evo.replay", "grow a recorded run's lineage again, without device or model"),
     "report": ("evo.outputs", "write the report and the lineage of a run again"),
 }
 

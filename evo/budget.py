@@ -14,12 +14,19 @@ class Budget:
         wall_s: Seconds of the search itself.
         device_s: Seconds the device was held for timing.
         patience: Evaluations in a row without a new champion.
+        cost_usd: US dollars for models.
+        tokens: Tokens of prompts and answers.
+        calls: Questions to models. These three are kept by `operators.llm.spending`, before every
+            question, and are here to be shown.
     """
 
     evaluations: int | None = None
     wall_s: float | None = None
     device_s: float | None = None
     patience: int | None = None
+    cost_usd: float | None = None
+    tokens: int | None = None
+    calls: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

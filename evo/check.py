@@ -36,6 +36,7 @@ def check(experiment: Path, overrides: Sequence[str]) -> int:
         weighted_operators,
     )
     from evo.facts import machine_facts
+    from evo.models import check_models, model_lines
     from evo.tables import format_count, format_ms, format_speedup
     from evo.view import budget_line
     from fitness.pool import LocalPool
@@ -56,6 +57,9 @@ def check(experiment: Path, overrides: Sequence[str]) -> int:
     )
     operators, _ = weighted_operators(config, device)
     print(f"operators   {len(operators)}: {', '.join(operators)}")
+    check_models(config)
+    for line in model_lines(config):
+        print(f"model       {line}")
     print(f"budget      {budget_line(budget(config))}")
     with LocalPool(spec) as pool:
         require_layers(config, pool.layers)

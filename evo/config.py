@@ -12,6 +12,7 @@ import dataclasses
 import difflib
 import hashlib
 import json
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,13 +30,17 @@ from evo.settings import (
     TargetConfig,
 )
 from evo.strict import build, convert, nearest, to_toml
+from operators.llm.settings import ModelSettings
 from populations.errors import ConfigError
 
+_MODEL_NAME = re.compile(r"[A-Za-z0-9._-]+")
 # Languages of the kernels on each device, in the order in which their seeds are numbered.
 LANGUAGES = {"cpu": ("cpp", "python"), "cuda": ("triton", "python")}
 INDUCTOR: Literal["inductor"] = "inductor"
 
 
+# What of a model decides the lineage, given its answers.
+_TELLING = ("name", "weight", "parallel", "context", "max_tokens")
 _NO_TABLES = ("path", "name", "overrides")
 
 
@@ -48,6 +53,7 @@ class Config:
         name: Its stem, which names the run directory.
         seeds: Language -> seed file, or the word "inductor" to start from what TorchInductor
             generates for the reference.
+        models: The language models that operators may ask; empty for none.
         overrides: Texts `table.key=value` that went into the tables, as given.
     """
 
@@ -61,6 +67,7 @@ class Config:
     operators: OperatorsConfig
     evaluation: EvaluationConfig
     sandbox: SandboxConfig
+    models: tuple[ModelSettings, ...] = ()
     overrides: tuple[str, ...] = ()
 
     @property
@@ -77,6 +84,8 @@ class Config:
         tables = self._tables()
         del tables["budget"]
         tables["problem"] = _content(self.problem.path)
+        # Where a model is, what it costs and how patient we are with it decide no kernel.
+        tables["models"] = [{key: m[key] for key in _TELLING} for m in tables["models"]]
         tables["seeds"] = {language: _content(seed) for language, seed in self.seeds.items()}
         text = json.dumps(tables, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -105,7 +114,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     for override in overrides:
         _apply(data, override)
-    known = [*TABLES, "seeds"]
+    known = [*TABLES, "seeds", "models"]
     for key in data:
         if key not in known:
             text = json.dumps(key, ensure_ascii=False)
@@ -114,12 +123,36 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
         raise ConfigError(f"{path}: missing table [problem]; it names the problem file by `path`")
     tables = {n: build(cls, data.get(n, {}), path, f"[{n}]") for n, cls in TABLES.items()}
     seeds = _seeds(data.get("seeds", {}), path)
-    config = Config(path=path, name=path.stem, seeds=seeds, overrides=tuple(overrides), **tables)
+    config = Config(
+        path=path,
+        name=path.stem,
+        seeds=seeds,
+        models=_models(data.get("models", []), path),
+        overrides=tuple(overrides),
+        **tables,
+    )
     if not any(dataclasses.astuple(config.budget)):
         raise ConfigError(
-            f"{path}: [budget] sets no limit; give evaluations, wall_s, device_s or patience"
+            f"{path}: [budget] sets no limit; give evaluations, wall_s, device_s, patience, or "
+            f"cost_usd, tokens or calls"
         )
     return config
+
+
+def _models(given: object, path: Path) -> tuple[ModelSettings, ...]:
+    if not isinstance(given, list) or not all(isinstance(table, dict) for table in given):
+        raise ConfigError(f"{path}: models must be tables [[models]], but got {given!r}")
+    models: list[ModelSettings] = []
+    for number, table in enumerate(given, 1):
+        model: ModelSettings = build(ModelSettings, table, path, f"[[models]] ({number})")
+        if not _MODEL_NAME.fullmatch(model.name):
+            raise ConfigError(
+                f"{path}: [[models]] name = {model.name!r}: use letters, digits, '.', '_' and '-'"
+            )
+        if model.name in [other.name for other in models]:
+            raise ConfigError(f"{path}: [[models]] has two of the name {model.name!r}")
+        models.append(model)
+    return tuple(models)
 
 
 def _find(path: Path) -> Path:
@@ -190,5 +223,5 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, tuple):
-        return list(value)
+        return [_plain(item) for item in value]
     return str(value) if isinstance(value, Path) else value

@@ -1,7 +1,8 @@
 """What a run tells whoever watches it.
 
 One run emits, in this order: `Started`; `BaselinesMeasured`; `Resumed` when its directory held
-kernels already; then one `Proposed` and later one `Judged` per candidate (several may be under way
+kernels already; then one `Proposed` and later one `Judged` per candidate, or one `Dropped`
+where a model gave none (several may be under way
 at once; `Judged` comes in the order of proposals); `Finished`. A `Message` may come at any time. A
 tuning trial is a candidate like any other, its operator is "tune".
 """
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from evo.budget import Budget, Spent
     from evo.tables import WorkloadRow
     from populations.kernel import Candidate, Kernel
+    from populations.rows import Rejection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +94,19 @@ class Judged:
     spent: Spent
 
 
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """No candidate came of a proposal that a model was asked for.
+
+    Attributes:
+        operator: Who asked.
+        rejection: Why.
+    """
+
+    operator: str
+    rejection: Rejection
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
     """The run is over and its files are written.
@@ -121,7 +136,7 @@ class Message:
     text: str
 
 
-Event = Started | BaselinesMeasured | Resumed | Proposed | Judged | Finished | Message
+Event = Started | BaselinesMeasured | Resumed | Proposed | Judged | Dropped | Finished | Message
 
 
 class Observer(Protocol):

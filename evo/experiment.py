@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from fitness.evaluator import Evaluator
     from fitness.problem import ProblemFacts
     from fitness.spec import EvaluationSpec
+    from operators.llm.desk import Desk
     from operators.operator import Operator
     from populations.selection import Selection
     from populations.store import Store
@@ -76,12 +77,15 @@ def check_experiment(config: Config, device: Device) -> None:
 
     Raises:
         SeedError: No seed is in a language of this device.
-        ConfigError: A name stands for nothing.
+        ConfigError: A name stands for nothing, or a model's key is missing.
         ProblemError: The problem file is at fault; it is looked at only where names need it.
     """
+    from evo.models import check_models
+
     seed_languages(config, device)
     evaluation_spec(config, device)
     weighted_operators(config, device)
+    check_models(config)
     # All other names are met first thing; these only at the end of the search.
     if chosen_target(config, device).final_workloads:
         from fitness.problem import describe
@@ -120,6 +124,9 @@ def budget(config: Config) -> Budget:
         wall_s=limits.wall_s or None,
         device_s=limits.device_s or None,
         patience=limits.patience or None,
+        cost_usd=limits.cost_usd or None,
+        tokens=limits.tokens or None,
+        calls=limits.calls or None,
     )
 
 
@@ -176,8 +183,22 @@ def build_search(
     observer: Observer,
     *,
     limits: Budget | None = None,
+    desk: Desk | None = None,
+    early: Mapping[int, int] | None = None,
 ) -> Search:
-    """The search that an experiment describes; `limits` takes the place of its budget."""
+    """The search that an experiment describes.
+
+    Args:
+        config: The experiment.
+        device: What it runs on.
+        evaluator: Who judges.
+        store: Where everything is kept.
+        observer: Who watches.
+        limits: Takes the place of the experiment's budget.
+        desk: Who asks the experiment's models.
+        early: `Parts.early`, for a run that is grown again.
+    """
+    from evo.models import brief
     from evo.search import Parts, Search
     from operators.credit import Credit
     from operators.registry import common_operators
@@ -188,19 +209,38 @@ def build_search(
         store=store,
         evaluator=evaluator,
         operators=operators,
-        structural=frozenset(operators) - frozenset(common_operators()),
+        structural=structural_names(operators, common_operators()),
         credit=Credit(priors=priors),
         selection=selection(config),
         population=Population(capacity=config.search.population),
         observer=observer,
+        desk=desk,
+        brief=brief(config, device, store),
+        early=early or {},
     )
     return Search(
         parts,
         budget=limits or budget(config),
         seed=config.search.seed,
-        in_flight=config.search.in_flight or 2 * workers(config, device),
+        in_flight=config.search.in_flight or in_flight(config, device),
         device=device,
         edits=config.search.edits,
+    )
+
+
+def in_flight(config: Config, device: Device) -> int:
+    """Proposals under way at once: what keeps every worker and every model busy."""
+    return 2 * workers(config, device) + sum(model.parallel for model in config.models)
+
+
+def structural_names(
+    operators: Mapping[str, Operator], common: Mapping[str, Operator]
+) -> frozenset[str]:
+    """Those whose edits may be added up: neither crossover nor tuning nor a model's."""
+    from evo.models import Named
+
+    return frozenset(
+        name for name, o in operators.items() if name not in common and not isinstance(o, Named)
     )
 
 
@@ -212,15 +252,17 @@ def weighted_operators(
     Raises:
         ConfigError: `[operators.weights]` names an operator that does not exist.
     """
+    from evo.models import model_operators
     from operators.registry import common_operators, structural_operators
 
+    models, model_priors = model_operators(config)
     structural = structural_operators([name for name in LANGUAGES[device] if name in config.seeds])
-    operators: dict[str, Operator] = {**structural, **common_operators()}
+    operators: dict[str, Operator] = {**structural, **common_operators(), **models}
     weights = {name: getattr(operator, "weight", 1.0) for name, operator in structural.items()}
     scale = config.operators.structural / sum(weights.values()) if weights else 0.0
     priors = {name: scale * weight for name, weight in weights.items()}
-    priors |= {"merge": config.operators.merge, "tune": config.operators.tune}
-    _check_names(config, config.operators.weights)
+    priors |= {"merge": config.operators.merge, "tune": config.operators.tune, **model_priors}
+    _check_names(config, config.operators.weights, models)
     priors |= {k: v for k, v in config.operators.weights.items() if k in operators}
     active = {name: operator for name, operator in operators.items() if priors[name] > 0}
     if not active:
@@ -228,10 +270,12 @@ def weighted_operators(
     return active, {name: priors[name] for name in active}
 
 
-def _check_names(config: Config, weights: Mapping[str, float]) -> None:
+def _check_names(
+    config: Config, weights: Mapping[str, float], models: Mapping[str, Operator]
+) -> None:
     from operators.registry import all_operators
 
-    known = list(all_operators()) if weights else []
+    known = [*all_operators(), *models] if weights else []
     for name in weights:
         if name not in known:
             raise ConfigError(

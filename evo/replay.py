@@ -1,20 +1,23 @@
-"""`evo run EXPERIMENT --replay RUN`: grow a recorded run's lineage again, without a device.
+"""`evo replay RECORDING`: grow a recorded run's lineage again, without device and model.
 
-The same search with the same seed meets the same measurements, so it must propose the same kernels
-from the same parents. Nothing is built, run or timed.
+The same search with the same seed meets the same measurements and is given the same answers, so it
+must propose the same kernels from the same parents. Nothing is built, run, timed or asked.
 """
 
 from __future__ import annotations
 
+import argparse
+import sys
+import tempfile
 from collections.abc import Sequence
-from itertools import takewhile
+from itertools import count, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evo.budget import Budget
-from evo.config import Config
-from evo.directory import created
-from populations.errors import StoreError, WorkerError
+from evo.config import Config, load_config
+from evo.directory import check, created
+from populations.errors import ConfigError, StoreError, WorkerError
 from populations.kernel import Candidate, Kernel
 from populations.store import Store
 
@@ -24,6 +27,62 @@ if TYPE_CHECKING:
 
 # What is taken over from the recorded run as it stands.
 ADOPTED = ("baselines", "facts", "target")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `evo replay`.
+
+    Returns:
+        The exit status: 0; 1 when the lineage came out different; 2 for bad input.
+    """
+    parser = argparse.ArgumentParser(prog="evo replay", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("recording", type=Path, help="the directory of a run")
+    parser.add_argument(
+        "experiment", type=Path, nargs="?", help="its experiment file (default: the run's own)"
+    )
+    parser.add_argument("--dir", type=Path, help="where the new run goes (default: nowhere)")
+    options = parser.parse_args(arguments)
+    from evo.signals import guarded
+
+    return guarded(lambda: _main(options))
+
+
+def _main(options: argparse.Namespace) -> int:
+    config = _experiment(options.recording, options.experiment)
+    if options.dir is not None:
+        check(config, options.dir, resume=False)
+        return replay(config, options.dir, options.recording)
+    with tempfile.TemporaryDirectory(prefix="evo-replay-") as folder:
+        return replay(config, Path(folder), options.recording)
+
+
+def _experiment(recorded: Path, given: Path | None) -> Config:
+    """The experiment of a run: the file given, its own text, or the shipped one of its name.
+
+    Raises:
+        ConfigError: None of them can be read, or is the run's.
+        StoreError: There is no run.
+    """
+    with Store.open(recorded, read_only=True) as old:
+        name, overrides = old.meta("name"), old.meta("overrides") or ()
+        fingerprint = old.meta("fingerprint")
+    if given is not None:
+        return load_config(given, overrides)
+    # The run's own text names files where they were, on the machine that it was made on.
+    for path, changes in (
+        (recorded / "config.toml", ()),
+        (Path(f"experiments/{name}.toml"), overrides),
+    ):
+        try:
+            config = load_config(path, changes)
+        except ConfigError:
+            continue
+        if config.fingerprint() == fingerprint:
+            return config
+    raise ConfigError(
+        f"{recorded}: its problem and seeds are not where they were, or have changed; name the "
+        f"experiment file: evo replay {recorded} EXPERIMENT"
+    )
 
 
 def replay(config: Config, directory: Path, recorded: Path) -> int:
@@ -56,46 +115,62 @@ def _grown(
 ) -> str:
     """Search over the recorded measurements; where the lineage differs, or ""."""
     from evo.experiment import build_search
+    from evo.models import replaying_desk
+    from evo.search import SEED
     from fitness.replay import Recorded
 
     device: Device = old.meta("target")
     # How long the recorded run took, and when it was interrupted, is no part of its lineage.
     limits = Budget(evaluations=len(kernels))
     recorded = Recorded(old.find)
-    search = build_search(config, device, recorded, store, view, limits=limits)
+    desk = replaying_desk(config, old, store)
+    early: dict[int, int] = {}
+    for event in old.events():
+        if event.kind == "early_insert":
+            before, number = event.data["before"], event.data["number"]
+            early[before] = max(number, early.get(before, -1))
+    search = build_search(
+        config, device, recorded, store, view, limits=limits, desk=desk, early=early
+    )
     failure = ""
     try:
-        search.run([kernel for kernel in kernels if not kernel.candidate.parents])
+        search.run([kernel for kernel in kernels if kernel.candidate.operator == SEED])
     except WorkerError as error:
         failure = str(error)
-    again = store.candidates()
-    for number, kernel in enumerate(kernels):
-        if number >= len(again) or again[number] != kernel.candidate:
-            now = _described(again[number]) if number < len(again) else "nothing"
-            return f"kernel #{number}: recorded {_described(kernel.candidate)}, now {now}"
+    again = {candidate.number: candidate for candidate in store.candidates()}
+    for kernel in kernels:
+        made = again.get(kernel.number)
+        if made != kernel.candidate:
+            now = _described(made) if made else "nothing"
+            return f"kernel #{kernel.number}: recorded {_described(kernel.candidate)}, now {now}"
     return failure
 
 
 def _finish(old: Store, store: Store, directory: Path, view: Observer, difference: str) -> None:
     from evo.outputs import finish
 
-    count = len(store.kernels())
+    grown = len(store.kernels())
     if difference:
         store.set_meta("reason", f"the lineage differs from the recorded one at {difference}")
     else:
-        store.set_meta("reason", f"replayed: the same lineage of {count} kernels")
-        if count == len(old.candidates()):
+        store.set_meta("reason", f"replayed: the same lineage of {grown} kernels")
+        if grown == len(old.candidates()):
             store.set_meta("final", old.meta("final"))
     finish(store, directory, view)
 
 
 def _unbroken(store: Store) -> list[Kernel]:
-    """The kernels up to the first that was still under evaluation when the run ended."""
-    kernels = enumerate(store.kernels())
-    return [kernel for _, kernel in takewhile(lambda pair: pair[0] == pair[1].number, kernels)]
+    """The kernels up to the first proposal that was still under way when the run ended."""
+    kernels = {kernel.number: kernel for kernel in store.kernels()}
+    over = {*kernels, *(rejection.number for rejection in store.rejections())}
+    return [kernels[n] for n in takewhile(over.__contains__, count()) if n in kernels]
 
 
 def _described(candidate: Candidate) -> str:
     parents = " and ".join(f"#{parent}" for parent in candidate.parents)
     of = f" of {parents}" if parents else ""
     return f"{candidate.operator}{of} ({candidate.digest})"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

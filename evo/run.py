@@ -40,7 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit status: 0; 1 when one of our own processes failed, or a replay came out different;
-        2 for bad input; 130 after Ctrl-C or SIGTERM.
+        2 for bad input; 75 when nothing goes on before models have answered, and `--resume` takes
+        it up then; 130 after Ctrl-C or SIGTERM.
     """
     from evo.signals import guarded
 
@@ -149,12 +150,15 @@ def _searched(
     """Search, measure the finalists, write the files; an interruption keeps everything."""
     from evo.experiment import build_search
     from evo.finalists import measure_finalists
+    from evo.models import open_desk
     from evo.outputs import ChampionFile, announce, finish
-    from evo.signals import INTERRUPTED, interrupting
+    from evo.signals import INTERRUPTED, WAITING, interrupting
 
     config, device = request.config, request.device
     announce(config, store, request.directory, view)
-    search = build_search(config, device, pool, store, ChampionFile(store, request.directory, view))
+    desk = open_desk(config, store, request.directory)
+    champion = ChampionFile(store, request.directory, view)
+    search = build_search(config, device, pool, store, champion, desk=desk)
     # What an earlier session found at its end is no longer the last word.
     store.set_meta("final", None)
     store.set_meta("reason", None)
@@ -162,7 +166,9 @@ def _searched(
     try:
         with interrupting(search):
             ended = search.run(seeds)
-        if not search.interrupted:
+        if search.waiting:
+            reason = f"{ended}; --resume goes on when they have come"
+        elif not search.interrupted:
             measure_finalists(config, device, pool, search, view)
             reason = ended
     except KeyboardInterrupt:
@@ -170,11 +176,16 @@ def _searched(
     except EvoError as error:
         store.add_event("failure", {"error": str(error)})
         reason, failure = f"a failure of our own: {error}", error
+    finally:
+        if desk is not None:
+            desk.close()
     store.set_meta("reason", reason)
     finish(store, request.directory, view)
     if failure is not None:
         raise failure
-    return INTERRUPTED if search.interrupted else 0
+    if search.interrupted:
+        return INTERRUPTED
+    return WAITING if search.waiting else 0
 
 
 if __name__ == "__main__":

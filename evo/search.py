@@ -4,6 +4,7 @@
     until a stop rule fires:
         insert the judged kernels that are due, in order of proposal
         choose an operator and parents, vary, record the candidate, submit it
+        (or record the proposal and ask the model that the operator wants to hear)
 
 Proposal `n` is made when every result up to `n - in_flight` has been inserted, never earlier and
 never later, from a random generator of its own seeded by (seed, n). The lineage is therefore a
@@ -18,35 +19,50 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from evo.budget import Budget, Spent, exhausted
-from evo.events import Judged, Observer, Proposed, Resumed
+from evo.events import Dropped, Judged, Observer, Proposed, Resumed
+from evo.pending import Interrupted, Pending, Waiting
 from fitness.evaluator import Evaluator
 from operators.credit import Credit
-from operators.operator import Inapplicable, Operator, Situation, Variation
+from operators.dialogue import Conversation
+from operators.llm.desk import Desk
+from operators.operator import Brief, Inapplicable, Operator, Situation, Variation
 from operators.tuning import inherit, trial_of
 from populations.archive import Population
+from populations.errors import StoreError
 from populations.kernel import Candidate, Kernel
 from populations.lineage import Lineage
 from populations.outcome import Evaluation
+from populations.rows import Proposal
 from populations.selection import Selection
 from populations.store import Store
 
 # Proposals in one turn that may come to nothing (inapplicable, or a kernel known already) before
 # the turn is given up.
 ATTEMPTS = 60
-# How often a waiting search looks whether it has been interrupted.
-INTERRUPT_S = 0.1
+SEED = "seed"
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
     """The interchangeable parts of a search.
 
-    `structural` names the operators whose edits may be added up in one mutation.
+    Attributes:
+        store: Where everything is kept.
+        evaluator: Who judges.
+        operators: By name.
+        structural: Names of the operators whose edits may be added up in one mutation.
+        credit: Which operator next.
+        selection: Who may be a parent.
+        population: Who lives.
+        observer: Who watches.
+        desk: Who asks models; None where no operator does.
+        brief: What models are told of the problem.
+        early: Before proposal -> up to which number results were inserted ahead of the rule, of the
+            run that is grown again.
     """
 
     store: Store
@@ -57,10 +73,18 @@ class Parts:
     selection: Selection
     population: Population
     observer: Observer
+    desk: Desk | None = None
+    brief: Brief | None = None
+    early: Mapping[int, int] = field(default_factory=dict)
 
 
-class _Interrupted(Exception):
-    """Somebody called `interrupt`."""
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """A proposal that a model has to be asked for."""
+
+    proposal: Proposal
+    conversation: Conversation
+    language: str
 
 
 class Search:
@@ -87,9 +111,17 @@ class Search:
         self._in_flight = in_flight
         self._device = device
         self._edits = edits
-        self._pending: dict[int, tuple[Candidate, Future[Evaluation]]] = {}
+        self._pending = Pending(
+            parts.store,
+            parts.evaluator,
+            parts.desk,
+            parts.observer.notify,
+            interrupted=lambda: self._interrupted,
+            too_late=self._too_late,
+            kept=lambda: parts.store.set_meta("wall_s", self.spent().wall_s),
+        )
+        self._early = dict(parts.early)
         self._digests: set[str] = set()
-        self._stored: set[int] = set()
         self._next = 0
         self._began = time.monotonic()
         self._earlier_s = 0.0
@@ -97,6 +129,7 @@ class Search:
         self._best_at = 0
         self._improvements: list[int] = []
         self._interrupted = False
+        self._waiting = False
 
     @property
     def champion(self) -> Kernel | None:
@@ -108,6 +141,11 @@ class Search:
         """Whether `interrupt` was called."""
         return self._interrupted
 
+    @property
+    def waiting(self) -> bool:
+        """Whether the search ended because nothing goes on before answers come from outside."""
+        return self._waiting
+
     def spent(self) -> Spent:
         """What the search has used, earlier sessions of a resumed run included."""
         return Spent(
@@ -115,6 +153,7 @@ class Search:
             wall_s=self._earlier_s + time.monotonic() - self._began,
             device_s=self._device_s,
             in_flight=len(self._pending),
+            cost_usd=self.parts.desk.spending.cost_usd if self.parts.desk else 0.0,
             since_best=len(self.lineage.kernels) - self._best_at,
         )
 
@@ -138,48 +177,104 @@ class Search:
         self._began = time.monotonic()
         try:
             self._take_up(seeds)
-            while True:
-                self._insert_due(self._next - self._in_flight)
-                if (reason := exhausted(self._budget, self.spent())) is not None:
-                    break
-                if (candidate := self._propose()) is not None:
-                    self._record(candidate)
-                    self._submit(candidate)
-                elif self._pending:
-                    # Earlier than the rule above says: a resumed run must know.
-                    self.parts.store.add_event("early_insert", {"number": min(self._pending)})
-                    self._insert_due(min(self._pending))
-                else:
-                    reason = "no operator finds anything new"
-                    break
+            reason = self._until_exhausted()
             self._insert_due(self._next - 1)
-        except _Interrupted:
+        except Interrupted:
             reason = "interrupted"
+        except Waiting:
+            self._waiting = True
+            reason = f"waiting for answers to {len(self._pending)} proposals"
         return reason
 
+    def _too_late(self) -> str:
+        limit_s = self._budget.wall_s
+        if limit_s is None or self.spent().wall_s < limit_s:
+            return ""
+        return f"the search ended: {limit_s:g} s of wall time"
+
+    def _until_exhausted(self) -> str:
+        """Propose and insert until a stop rule fires; returns which."""
+        while True:
+            self._insert_due(max(self._next - self._in_flight, self._early.get(self._next, -1)))
+            spent = self.spent()
+            reason = exhausted(self._budget, spent)
+            if reason and exhausted(self._budget, replace(spent, in_flight=0)):
+                if too_late := self._too_late():
+                    self._pending.abandon_questions(too_late)
+                return reason
+            if desk := self.parts.desk:
+                if over := desk.spending.exhausted():
+                    return over
+                reason = reason or desk.spending.full()
+            if not reason and self._proposed():
+                continue
+            if not self._pending:
+                return reason or "no operator finds anything new"
+            # A proposal that comes to nothing leaves room, and one that is judged something new.
+            self._insert_early(record=not reason)
+
+    def _proposed(self) -> bool:
+        """Make and begin the next proposal; False when nothing new was found in this turn."""
+        made = self._propose()
+        if made is None:
+            return False
+        if isinstance(made, Candidate):
+            self._record(made)
+            self._submit(made)
+        else:
+            # What ended while the operator was at work is safe before anything else is begun.
+            self._pending.keep_finished()
+            self.parts.store.add_proposal(made.proposal)
+            self._ask(made)
+        return True
+
+    def _insert_early(self, *, record: bool) -> None:
+        number = min(self._pending)
+        # Earlier than the rule says: a run that is resumed or grown again must know, unless it
+        # follows from the numbers of what is under way.
+        if record or self.parts.desk is not None:
+            data = {"number": number, "before": self._next}
+            self.parts.store.add_event("early_insert", data)
+        self._insert_due(number)
+
     def _take_up(self, seeds: Sequence[Kernel]) -> None:
-        """Insert what the store holds, in order, and submit again what was under way."""
+        """Insert what the store holds, in order, and begin again what was under way."""
         store = self.parts.store
         self._earlier_s = float(store.meta("wall_s") or 0.0)
         done = store.evaluations()
         resumed = bool(done)
         self._add_seeds(seeds, done)
-        again = []
-        for candidate in store.candidates():
-            if (evaluation := done.get(candidate.number)) is None:
+        for event in store.events():
+            if event.kind == "early_insert":
+                before = event.data["before"]
+                self._early[before] = max(event.data["number"], self._early.get(before, -1))
+        candidates = {c.number: c for c in store.candidates()}
+        proposals = {p.number: p for p in store.proposals()}
+        rejections = {r.number: r for r in store.rejections()}
+        again, last_seed = [], -1
+        for number in sorted({*candidates, *proposals}):
+            self._next = number
+            candidate = candidates.get(number)
+            if candidate is not None and candidate.operator == SEED:
+                last_seed = number
+            else:
+                # As far as the run had come when it made this proposal.
+                due = max(number - self._in_flight, last_seed, self._early.get(number, -1))
+                self._insert_due(due, announce=not resumed)
+            if candidate is None and number not in rejections:
+                self._ask_again(proposals[number])
+            elif candidate is None:
+                self._pending.dropped(proposals[number], rejections[number])
+            elif (evaluation := done.get(number)) is not None:
+                self._pending.known(candidate, evaluation)
+            else:
                 again.append(candidate)
-                self._submit(candidate)
-                continue
-            future: Future[Evaluation] = Future()
-            future.set_result(evaluation)
-            self._stored.add(candidate.number)
-            self._enlist(candidate, future)
-        self._complete_trials(done)
-        # As far as an unbroken run had come when it proposed the last candidate of the store.
-        first = [n for n, (candidate, _) in self._pending.items() if not candidate.parents]
-        early = [e.data["number"] for e in store.events() if e.kind == "early_insert"]
-        last = max(self._next - 1 - self._in_flight, *first, *early, -1)
-        self._insert_due(last, announce=not resumed)
+                self._pending.submit(candidate)
+            if candidate is not None and number not in proposals:
+                self._digests.add(candidate.digest)
+            self._next = number + 1
+        self._complete_trials(candidates.values(), done)
+        self._insert_due(max(self._next - 1 - self._in_flight, last_seed), announce=not resumed)
         if resumed:
             kernels, best = tuple(self.lineage.kernels.values()), tuple(self._improvements)
             self.parts.observer.notify(
@@ -198,24 +293,33 @@ class Search:
                 self.parts.store.add_evaluation(seed.number, seed.evaluation)
                 done[seed.number] = seed.evaluation
 
-    def _complete_trials(self, done: Mapping[int, Evaluation]) -> None:
+    def _complete_trials(
+        self, candidates: Iterable[Candidate], done: Mapping[int, Evaluation]
+    ) -> None:
         """Add the trial that a kill may have cut off from its evaluation."""
         known = {trial.number for trial in self.parts.store.trials()}
-        for number, (candidate, _) in self._pending.items():
+        for candidate in candidates:
+            number = candidate.number
             if candidate.operator == "tune" and number in done and number not in known:
                 self.parts.store.add_trial(trial_of(Kernel(candidate, done[number])))
 
-    def _propose(self) -> Candidate | None:
-        """Make the next candidate; None when nothing new was found in this turn."""
+    def _propose(self) -> Candidate | _Question | None:
+        """Make the next candidate, or what to ask; None when nothing new was found in this turn."""
         rng = random.Random(f"{self._seed}:{self._next}")
-        situation = Situation(lineage=self.lineage, rng=rng, device=self._device)
+        situation = Situation(self.lineage, rng, self._device, self.parts.brief)
         members = self.parts.population.members
         for _ in range(ATTEMPTS if members else 0):
             operator = self.parts.operators[self.parts.credit.choose(rng)]
-            parents = self.parts.selection.select(members, operator.arity, rng)
+            arity = operator.arity
+            parents = self.parts.selection.select(members, arity, rng) if arity else []
             variation = operator.vary(parents, situation)
             if isinstance(variation, Inapplicable):
                 continue
+            if isinstance(variation, Conversation):
+                numbers = tuple(parent.number for parent in parents)
+                proposal = Proposal(self._next, operator.name, numbers, variation.model)
+                language = parents[0].candidate.language if parents else ""
+                return _Question(proposal, variation, language)
             if operator.name in self.parts.structural:
                 variation = self._edit_further(parents[0], variation, situation)
             candidate = self._candidate(operator, parents, variation)
@@ -257,60 +361,43 @@ class Search:
 
     def _record(self, candidate: Candidate) -> None:
         # What ended while the operator was at work is safe before anything else is begun.
-        self._keep_finished()
+        self._pending.keep_finished()
         self.parts.store.add_candidate(candidate)
         self.parts.observer.notify(Proposed(candidate))
 
     def _submit(self, candidate: Candidate) -> None:
-        self._enlist(candidate, self.parts.evaluator.submit(candidate))
-
-    def _enlist(self, candidate: Candidate, future: Future[Evaluation]) -> None:
-        self._pending[candidate.number] = (candidate, future)
+        self._pending.submit(candidate)
         self._digests.add(candidate.digest)
         self._next = candidate.number + 1
+
+    def _ask(self, made: _Question) -> None:
+        self._pending.ask(made.proposal, made.conversation, made.language)
+        self._next = made.proposal.number + 1
+
+    def _ask_again(self, proposal: Proposal) -> None:
+        """Begin a dialogue again that a run was in when it ended; recorded answers are not lost."""
+        made = self._propose()
+        if not isinstance(made, _Question) or made.proposal != proposal:
+            raise StoreError(
+                f"proposal {proposal.number} cannot be made again: the run was made by other "
+                f"operators, models or settings than these"
+            )
+        self._ask(made)
 
     def _insert_due(self, last: int, *, announce: bool = True) -> None:
         """Wait for and insert every pending result up to number `last`, in order."""
         for number in [n for n in self._pending if n <= last]:
-            candidate, future = self._pending[number]
-            self._wait_for(future)
-            if number not in self._stored:
-                self._keep_finished()
-            del self._pending[number]
-            self._insert(Kernel(candidate, future.result()), announce=announce)
-
-    def _wait_for(self, future: Future[Evaluation]) -> None:
-        while not self._interrupted and not future.done():
-            waiting = [f for _, f in self._pending.values() if not f.done()]
-            wait(waiting, timeout=INTERRUPT_S, return_when=FIRST_COMPLETED)
-            self._keep_finished()
-        if self._interrupted:
-            self._keep_finished()
-            raise _Interrupted
-
-    def _keep_finished(self) -> None:
-        """Put every finished result into the store, those not yet due included.
-
-        Raises the error of an evaluation that failed, after the others have been kept.
-        """
-        finished = [n for n, (_, f) in self._pending.items() if n not in self._stored and f.done()]
-        failed = None
-        for number in finished:
-            candidate, future = self._pending[number]
-            if (error := future.exception()) is not None:
-                failed = failed or error
+            operator, result = self._pending.operator(number), self._pending.result(number)
+            if isinstance(result, Kernel):
+                self._insert(result, announce=announce)
                 continue
-            self.parts.store.add_evaluation(number, future.result())
-            self._stored.add(number)
-            if candidate.operator == "tune":
-                self.parts.store.add_trial(trial_of(Kernel(candidate, future.result())))
-        if finished:
-            self.parts.store.set_meta("wall_s", self.spent().wall_s)
-        if failed is not None:
-            raise failed
+            self.parts.credit.miss(operator)
+            if announce:
+                self.parts.observer.notify(Dropped(operator, result))
 
     def _insert(self, kernel: Kernel, *, announce: bool) -> None:
         before = self.champion
+        self._digests.add(kernel.candidate.digest)
         self.lineage.add(kernel)
         self.parts.population.insert(kernel)
         parents = [self.lineage.get(number) for number in kernel.candidate.parents]

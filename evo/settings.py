@@ -55,6 +55,9 @@ class BudgetConfig:
     wall_s: float = 0.0  # of the search itself, final measurement not counted
     device_s: float = 0.0  # time the device was held for timing
     patience: int = 0  # evaluations without a new champion
+    cost_usd: float = 0.0  # US dollars for models, by the prices in [[models]]
+    tokens: int = 0  # of prompts and answers
+    calls: int = 0  # questions to models
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +78,14 @@ class SearchConfig:
 class OperatorsConfig:
     """[operators]: prior weights by operator name; 0 switches one off.
 
-    `structural` scales all structural operators, whose own weights are part of them.
+    `structural` scales all structural operators, whose own weights are part of them; `model` all
+    those that ask a model.
     """
 
     structural: float = 1.0
     merge: float = 0.15
     tune: float = 0.35
+    model: float = 2.0  # scales all operators that ask a model, where there are [[models]]
     weights: Mapping[str, float] = field(default_factory=lambda: types.MappingProxyType({}))
 
 

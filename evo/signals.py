@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # Exit status of a command that a signal ended.
 INTERRUPTED = 130
+# And of a run that goes on when models have answered (EX_TEMPFAIL: try again later).
+WAITING = 75
 Handler = Callable[[int, FrameType | None], None]
 
 

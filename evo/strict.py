@@ -11,6 +11,7 @@ import difflib
 import json
 import math
 import re
+import types
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
@@ -51,7 +52,7 @@ def build(cls: type[Any], table: object, path: Path, where: str) -> Any:
     for spec in dataclasses.fields(cls):
         if spec.name in table:
             place = f"{where} {spec.name}"
-            values[spec.name] = convert(hints[spec.name], table[spec.name], path, place)
+            values[spec.name] = _value(hints[spec.name], table[spec.name], path, place)
             _check_least(spec, values[spec.name], path, place)
             _check_choices(spec, values[spec.name], path, place)
         elif spec.default is spec.default_factory is dataclasses.MISSING:
@@ -78,7 +79,7 @@ def convert(hint: Any, value: Any, path: Path, where: str) -> Any:
             key: convert(args[1], item, path, f"{where} {json.dumps(key)}")
             for key, item in value.items()
         }
-    if hint in (bool, int, float):
+    if hint in (bool, int, float, str):
         return _plain(hint, value, path, where)
     names = {Path: "a path in quotes", tuple: "a list of names in quotes"}
     expected = names.get(hint) or names.get(origin, "a table")
@@ -86,13 +87,20 @@ def convert(hint: Any, value: Any, path: Path, where: str) -> Any:
 
 
 def to_toml(data: Mapping[str, Any], prefix: str = "") -> str:
-    """TOML of nested mappings with strings, numbers, booleans and flat lists in them."""
+    """TOML of nested mappings with strings, numbers, booleans and lists in them.
+
+    A list of mappings becomes an array of tables; what is None is left out.
+    """
     lines, tables = [], []
     for key, value in data.items():
         name = key if _BARE_KEY.fullmatch(key) else _literal(key)
         if isinstance(value, Mapping):
             tables.append(f"\n[{prefix}{name}]\n{to_toml(value, f'{prefix}{name}.')}")
-        else:
+        elif isinstance(value, list) and value and isinstance(value[0], Mapping):
+            tables += [
+                f"\n[[{prefix}{name}]]\n{to_toml(item, f'{prefix}{name}.')}" for item in value
+            ]
+        elif value is not None:
             lines.append(f"{name} = {_literal(value)}\n")
     return "".join(lines) + "".join(tables)
 
@@ -102,11 +110,26 @@ def _literal(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
+def _value(hint: Any, value: Any, path: Path, where: str) -> Any:
+    """What `convert` gives; a field that may be None is what else it may be."""
+    args = get_args(hint)
+    if types.NoneType not in args:
+        return convert(hint, value, path, where)
+    (meant,) = [arg for arg in args if arg is not types.NoneType]
+    if meant is Path and isinstance(value, str):
+        # A place that need not exist yet.
+        return (path.parent / value).absolute()
+    return convert(meant, value, path, where)
+
+
 def _plain(hint: Any, value: Any, path: Path, where: str) -> Any:
     kinds = (int, float) if hint is float else (hint,)
     if isinstance(value, bool) is not (hint is bool) or not isinstance(value, kinds):
-        expected = {bool: "true or false", int: "a whole number"}.get(hint, "a number")
+        words = {bool: "true or false", int: "a whole number", str: "a text in quotes"}
+        expected = words.get(hint, "a number")
         raise ConfigError(f"{path}: {where} must be {expected}, but got {value!r}")
+    if isinstance(value, str):
+        return value
     if value > _GREATEST or math.isnan(value):
         raise ConfigError(f"{path}: {where} must be at most {_GREATEST}, but got {value:.6g}")
     if value < 0:

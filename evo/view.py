@@ -118,8 +118,11 @@ class PlainView(View):
 def closing_lines(event: Finished) -> list[str]:
     """How the run ended and who won, one or two lines."""
     spent = event.spent
+    used = [format_duration(spent.wall_s)]
+    if spent.cost_usd:
+        used.append(f"{spent.cost_usd:.2f} US dollars")
     lines = [
-        f"{format_count(spent.evaluations, 'evaluation')} in {format_duration(spent.wall_s)}; "
+        f"{format_count(spent.evaluations, 'evaluation')} in {' and '.join(used)}; "
         f"stopped: {one_line(event.reason)}"
     ]
     if event.champion is None:
@@ -160,6 +163,12 @@ def budget_line(budget: Budget) -> str:
         limits.append(f"{format_duration(budget.device_s)} of the device")
     if budget.patience is not None:
         limits.append(f"{format_count(budget.patience, 'evaluation')} without a new champion")
+    if budget.cost_usd is not None:
+        limits.append(f"{budget.cost_usd:g} US dollars for models")
+    if budget.tokens is not None:
+        limits.append(f"{budget.tokens} tokens")
+    if budget.calls is not None:
+        limits.append(format_count(budget.calls, "model call"))
     return " or ".join(limits) or "without limit"
 
 
@@ -182,6 +191,8 @@ def _status(progress: Progress) -> str:
         f"best {best}",
         f"device busy {progress.device_share:.0%}",
     ]
+    if spent.cost_usd:
+        parts.append(f"{spent.cost_usd:.2f} US dollars")
     if progress.time_left_s is not None:
         parts.append(f"{format_duration(progress.time_left_s)} left")
     return f"{format_duration(spent.wall_s):>7}  {', '.join(parts)}"

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from populations.call import Answer, Call, Finish, Message
 from populations.kernel import Candidate
 from populations.outcome import Evaluation, Outcome, Speedup, Timing
 
@@ -53,6 +54,112 @@ class Event:
     kind: str
     data: Mapping[str, Any]
     stored_unix_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A proposal that a language model was asked for.
+
+    Attributes:
+        number: Its place in the order of proposals; the candidate that comes of it has the same.
+        operator: Who asked.
+        parents: Numbers of its parents.
+        model: The model's name in the experiment.
+    """
+
+    number: int
+    operator: str
+    parents: tuple[int, ...]
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A proposal of which no candidate came.
+
+    Attributes:
+        number: The proposal's.
+        reason: In one word (`operators.dialogue.Reason`).
+        text: For people, one line.
+    """
+
+    number: int
+    reason: str
+    text: str
+
+
+def of_proposal(proposal: Proposal) -> dict[str, Any]:
+    """A row of `proposals`."""
+    return {
+        "number": proposal.number,
+        "operator": proposal.operator,
+        "parents": json.dumps(proposal.parents),
+        "model": proposal.model,
+    }
+
+
+def to_proposal(row: Row) -> Proposal:
+    """The proposal of a row of `proposals`."""
+    number, operator, parents, model = row
+    return Proposal(number, operator, tuple(json.loads(parents)), model)
+
+
+def of_rejection(rejection: Rejection) -> dict[str, Any]:
+    """A row of `rejections`."""
+    return {
+        "number": rejection.number,
+        "reason": rejection.reason,
+        "text": _text(rejection.text),
+    }
+
+
+def to_rejection(row: Row) -> Rejection:
+    """The rejection of a row of `rejections`."""
+    return Rejection(*row)
+
+
+def of_call(call: Call, *, stored_unix_s: float) -> dict[str, Any]:
+    """A row of `calls`."""
+    answer = call.answer
+    return {
+        "proposal": call.proposal,
+        "turn": call.turn,
+        "operator": call.operator,
+        "messages": json.dumps([[m.role, m.text] for m in call.messages]),
+        "text": _text(answer.text),
+        "finish": answer.finish.value,
+        "model": answer.model,
+        "tokens_in": answer.tokens_in,
+        "tokens_cached": answer.tokens_cached,
+        "tokens_out": answer.tokens_out,
+        "cost_usd": answer.cost_usd,
+        "latency_s": answer.latency_s,
+        "stored_unix_s": stored_unix_s,
+    }
+
+
+def to_call(row: Row) -> Call:
+    """The call of a row of `calls`."""
+    proposal, turn, operator, messages, text, finish, model, given, cached, made, cost, late, _ = (
+        row
+    )
+    answer = Answer(
+        text=text,
+        finish=Finish(finish),
+        model=model,
+        tokens_in=given,
+        tokens_cached=cached,
+        tokens_out=made,
+        cost_usd=cost,
+        latency_s=late,
+    )
+    return Call(
+        proposal=proposal,
+        turn=turn,
+        operator=operator,
+        messages=tuple(Message(role, said) for role, said in json.loads(messages)),
+        answer=answer,
+    )
 
 
 def of_candidate(candidate: Candidate) -> dict[str, Any]:

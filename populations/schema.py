@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.pool import StaticPool
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 APPLICATION_ID = 0x65766F31  # "evo1" in the file's header: tells a run from any other database
 
 metadata = MetaData()
@@ -86,6 +86,41 @@ trials = Table(
     Column("state", Text, nullable=False),
 )
 
+proposals = Table(
+    "proposals",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("operator", Text, nullable=False),
+    Column("parents", Text, nullable=False),
+    Column("model", Text, nullable=False),
+)
+
+calls = Table(
+    "calls",
+    metadata,
+    Column("proposal", ForeignKey("proposals.number"), primary_key=True, autoincrement=False),
+    Column("turn", Integer, primary_key=True, autoincrement=False),
+    Column("operator", Text, nullable=False),
+    Column("messages", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("finish", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("tokens_in", Integer, nullable=False),
+    Column("tokens_cached", Integer, nullable=False),
+    Column("tokens_out", Integer, nullable=False),
+    Column("cost_usd", Float, nullable=False),
+    Column("latency_s", Float, nullable=False),
+    Column("stored_unix_s", Float, nullable=False),
+)
+
+rejections = Table(
+    "rejections",
+    metadata,
+    Column("number", ForeignKey("proposals.number"), primary_key=True, autoincrement=False),
+    Column("reason", Text, nullable=False),
+    Column("text", Text, nullable=False),
+)
+
 events = Table(
     "events",
     metadata,
@@ -108,6 +143,9 @@ INSERT_EVALUATION = insert(evaluations)
 INSERT_TIMING = insert(timings)
 INSERT_TRIAL = insert(trials)
 INSERT_EVENT = insert(events)
+INSERT_PROPOSAL = insert(proposals)
+INSERT_CALL = insert(calls)
+INSERT_REJECTION = insert(rejections)
 _new_meta = upsert(meta)
 SET_META = _new_meta.on_conflict_do_update(
     index_elements=["key"], set_={"value": _new_meta.excluded.value}
@@ -117,6 +155,9 @@ ALL_EVALUATIONS = select(evaluations).order_by(evaluations.c.number)
 ALL_TIMINGS = select(timings).order_by(timings.c.number, timings.c.position)
 ALL_TRIALS = select(trials).order_by(trials.c.number)
 ALL_EVENTS = select(events).order_by(events.c.id)
+ALL_PROPOSALS = select(proposals).order_by(proposals.c.number)
+ALL_CALLS = select(calls).order_by(calls.c.proposal, calls.c.turn)
+ALL_REJECTIONS = select(rejections).order_by(rejections.c.number)
 
 
 ONE_EVALUATION = select(evaluations).where(evaluations.c.number == bindparam("number"))

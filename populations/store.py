@@ -1,11 +1,11 @@
 """One run in one file: `run.db`, SQLite in WAL mode, through SQLAlchemy Core.
 
-Append-only: candidates, evaluations, tuning trials and events are written once and never changed.
-Every `add_...` has committed when it returns, so a run survives `kill -9` at any moment: what
-returned is in the file, what did not is absent as a whole. That holds for the process; the commits
-are not forced to the disk one by one (`synchronous = NORMAL`), so a power cut may take the last
-moments of a run, though it cannot damage the file. `synchronous = FULL` would close that gap for
-one disk flush per commit.
+Append-only: candidates, evaluations, tuning trials, model calls and events are written once and
+never changed. Every `add_...` has committed when it returns, so a run survives `kill -9` at any
+moment: what returned is in the file, what did not is absent as a whole. That holds for the process;
+the commits are not forced to the disk one by one (`synchronous = NORMAL`), so a power cut may take
+the last moments of a run, though it cannot damage the file. `synchronous = FULL` would close that
+gap for one disk flush per commit.
 
 One process writes a run, guarded by a lock on `run.db.lock` that the kernel drops with the process;
 any number read it meanwhile. A `Store` is used by one thread at a time.
@@ -32,8 +32,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Executable
 
+    from populations.call import Call
     from populations.outcome import Evaluation
-    from populations.rows import Event, Trial
+    from populations.rows import Event, Proposal, Rejection, Trial
 
 FILE_NAME = "run.db"
 
@@ -212,6 +213,33 @@ class Store:
         for kernel in self.kernels():
             lineage.add(kernel)
         return lineage
+
+    # What models were asked
+
+    def add_proposal(self, proposal: Proposal) -> None:
+        """Keep a proposal before its model is asked. Raises StoreError if its number is taken."""
+        self._write((self._schema.INSERT_PROPOSAL, rows.of_proposal(proposal)))
+
+    def add_call(self, call: Call) -> None:
+        """Keep a question with its answer, before the answer is used; its proposal is stored."""
+        row = rows.of_call(call, stored_unix_s=time.time())
+        self._write((self._schema.INSERT_CALL, row))
+
+    def add_rejection(self, rejection: Rejection) -> None:
+        """Keep that no candidate came of a proposal, which is stored."""
+        self._write((self._schema.INSERT_REJECTION, rows.of_rejection(rejection)))
+
+    def proposals(self) -> list[Proposal]:
+        """Every proposal that a model was asked for, by number."""
+        return [rows.to_proposal(row) for row in self._read(self._schema.ALL_PROPOSALS)]
+
+    def calls(self) -> list[Call]:
+        """Every question with its answer, by proposal and turn."""
+        return [rows.to_call(row) for row in self._read(self._schema.ALL_CALLS)]
+
+    def rejections(self) -> list[Rejection]:
+        """Every proposal of which nothing came, by number."""
+        return [rows.to_rejection(row) for row in self._read(self._schema.ALL_REJECTIONS)]
 
     # Trials, events, facts
 

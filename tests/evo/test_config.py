@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from evo.config import LANGUAGES, Config, load_config
 from evo.settings import TABLES, DeviceConfig
 from evo.strict import to_toml
+from operators.llm.settings import ModelSettings
 from populations.errors import ConfigError
 
 MINIMAL = '[problem]\npath = "problem.py"\n[budget]\nevaluations = 10\n'
@@ -262,11 +263,66 @@ def test_every_field_but_the_budget_tells_experiments_apart(experiment, tmp_path
     seeds = {**config.seeds, "python": tmp_path / "other.py"}
     found = dict(variants(dataclasses.replace(config, seeds=config.seeds)))
     found["seeds"] = dataclasses.replace(config, seeds=seeds)
+    found["models"] = dataclasses.replace(config, models=(ModelSettings("local"),))
     origin = {"path", "name", "overrides"}
-    assert {place.partition(".")[0] for place in found} == {*TABLES, "seeds", *origin}
+    assert {place.partition(".")[0] for place in found} == {*TABLES, "seeds", "models", *origin}
     same = {place for place, other in found.items() if other.fingerprint() == config.fingerprint()}
     budget = {f"budget.{field.name}" for field in dataclasses.fields(config.budget)}
     assert same == {*budget, *origin}
+
+
+MODELS = """
+[[models]]
+name = "local"
+base_url = "http://localhost:8000/v1"
+price_out = 2.5
+temperature = 0.7
+
+[[models]]
+name = "people"
+provider = "exchange"
+directory = "answers"
+command = ["cat"]
+"""
+
+
+def test_models_are_read_and_read_back(experiment, tmp_path):
+    config = load_config(experiment(FULL + MODELS))
+    local, people = config.models
+    assert (local.provider, local.price_out, local.temperature) == ("openai", 2.5, 0.7)
+    assert people.directory == tmp_path / "answers"
+    assert people.command == ("cat",)
+    again = tmp_path / "again.toml"
+    again.write_text(config.text)
+    assert load_config(again).models == config.models
+
+
+def test_what_a_model_costs_and_where_it_is_does_not_tell_experiments_apart(experiment):
+    one = load_config(experiment(FULL + MODELS))
+    moved = MODELS.replace("localhost:8000", "elsewhere:1").replace("2.5", "3.5")
+    assert load_config(experiment(FULL + moved)).fingerprint() == one.fingerprint()
+    other = MODELS.replace('"local"', '"other"')
+    assert load_config(experiment(FULL + other)).fingerprint() != one.fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("models = 3", "[[models]]"),
+        ('[[models]]\nmodel = "m"', 'missing key "name"'),
+        ('[[models]]\nname = "a b"', "'a b'"),
+        ('[[models]]\nname = "a"\n[[models]]\nname = "a"', "two of the name"),
+        ('[[models]]\nname = "a"\nprovider = "open"', "did you mean"),
+        ('[[models]]\nname = "a"\ntemperature = "hot"', "a number"),
+        ('[[models]]\nname = "a"\nkey = "sk-1"', 'unknown key "key"'),
+    ],
+)
+def test_a_wrong_model_is_told_in_one_line(experiment, text, words):
+    given = f"{text}\n{FULL}" if text.startswith("models") else f"{FULL}\n{text}"
+    with pytest.raises(ConfigError) as caught:
+        load_config(experiment(given))
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_the_contents_of_files_tell_experiments_apart(experiment, tmp_path):

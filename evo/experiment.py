@@ -229,8 +229,12 @@ def build_search(
 
 
 def in_flight(config: Config, device: Device) -> int:
-    """Proposals under way at once: what keeps every worker and every model busy."""
-    return 2 * workers(config, device) + sum(model.parallel for model in config.models)
+    """Proposals under way at once: what keeps every worker and every model busy.
+
+    Results are inserted in the order of proposals: while one answer is late, as many again are
+    asked for behind it.
+    """
+    return 2 * (workers(config, device) + sum(model.parallel for model in config.models))
 
 
 def structural_names(

@@ -68,7 +68,8 @@ class SearchConfig:
     population: int = at_least(1, 24)
     selection: Literal["tournament", "best", "random"] = "tournament"
     tournament: int = at_least(1, 3)  # size of a tournament
-    in_flight: int = 0  # proposals under evaluation at once; 0: twice the workers
+    # Proposals under way at once; 0: twice the workers and twice what models may be asked at once.
+    in_flight: int = 0
     edits: float = at_least(1, 1.6)  # mean number of structural edits in one mutation
     # Best kernels measured again at the end; the best of them is champion.
     finalists: int = at_least(1, 3)

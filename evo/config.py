@@ -23,6 +23,7 @@ from evo.settings import (
     TABLES,
     BudgetConfig,
     EvaluationConfig,
+    KnowledgeConfig,
     OperatorsConfig,
     ProblemConfig,
     SandboxConfig,
@@ -67,6 +68,7 @@ class Config:
     operators: OperatorsConfig
     evaluation: EvaluationConfig
     sandbox: SandboxConfig
+    knowledge: KnowledgeConfig
     models: tuple[ModelSettings, ...] = ()
     overrides: tuple[str, ...] = ()
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from evo.config import LANGUAGES, Config
 from evo.device import Device
-from operators.operator import Brief, Inapplicable, Knowledge, Operator, Situation, Variation
+from operators.operator import Brief, Inapplicable, Operator, Situation, Variation
 from populations.kernel import Kernel
 
 if TYPE_CHECKING:
@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 
 # Of what a model takes, the share that a prompt may fill; the answer needs the rest.
 _PROMPT_SHARE = 0.6
+_TOLD = ("device", "threads", "cores", "compiler", "driver", "python", "torch", "triton")
+_POLICIES = {
+    "allow_library_calls": "products, convolutions, attention of libraries (torch, cuBLAS, BLAS)",
+    "allow_torch_compute": "operations of torch that compute on tensors",
+    "allow_state": "caches, written attributes, CUDA graphs, static variables of C++",
+}
 # Longer prompts cost more than they bring.
 _MOST_PROMPT = 24_000
 
@@ -116,6 +122,7 @@ def open_desk(config: Config, store: Store, directory: Path) -> Desk | None:
         keep=store.add_call,
         spending=spending,
         recorded=by_turn(calls),
+        patient=frozenset(model.name for model in config.models if model.wait),
     )
 
 
@@ -146,22 +153,25 @@ def brief(config: Config, device: Device, store: Store) -> Brief | None:
     """
     if not config.models:
         return None
+    from evo.library import knowledge_of
+
     baselines: Mapping[str, Mapping[str, float]] = store.meta("baselines") or {}
     return Brief(
         problem=config.problem.path.read_text(encoding="utf-8"),
-        target="\n".join(target_lines(store.meta("facts") or {})),
+        target="\n".join(target_lines(config, store)),
         languages=tuple(name for name in LANGUAGES[device] if name in config.seeds),
         workloads=tuple(baselines),
         baselines_ms=baselines,
-        knowledge=_knowledge(config),
+        knowledge=knowledge_of(config, store.directory),
     )
 
 
-def _knowledge(_: Config) -> Knowledge | None:
-    return None
-
-
-def target_lines(facts: Mapping[str, str]) -> list[str]:
-    """What a prompt says of the machine, from the facts that a run keeps."""
-    left_out = ("target", "evo", "optuna", "deap", "confinement", "kernel")
-    return [f"{label}: {text}" for label, text in facts.items() if label not in left_out]
+def target_lines(config: Config, store: Store) -> list[str]:
+    """What a prompt says of the machine and of what the experiment does not allow."""
+    facts: Mapping[str, str] = store.meta("facts") or {}
+    lines = [f"{label}: {facts[label]}" for label in _TOLD if label in facts]
+    lines += store.meta("device_lines") or []
+    for key, text in _POLICIES.items():
+        if not getattr(config.evaluation, key):
+            lines.append(f"not allowed in this experiment: {text}")
+    return lines

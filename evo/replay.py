@@ -10,6 +10,7 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from itertools import count, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 from evo.budget import Budget
 from evo.config import Config, load_config
 from evo.directory import check, created
+from evo.events import Event, Finished
 from populations.errors import ConfigError, StoreError, WorkerError
 from populations.kernel import Candidate, Kernel
 from populations.store import Store
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from evo.events import Observer
 
 # What is taken over from the recorded run as it stands.
-ADOPTED = ("baselines", "facts", "target")
+ADOPTED = ("baselines", "facts", "target", "device_lines")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,7 +55,16 @@ def _main(options: argparse.Namespace) -> int:
         check(config, options.dir, resume=False)
         return replay(config, options.dir, options.recording)
     with tempfile.TemporaryDirectory(prefix="evo-replay-") as folder:
-        return replay(config, Path(folder), options.recording)
+        return replay(config, Path(folder), options.recording, view=_Briefly())
+
+
+class _Briefly:
+    """An observer that says how the replay ended, and nothing else."""
+
+    def notify(self, event: Event) -> None:
+        """Print the reason of a run's end."""
+        if isinstance(event, Finished):
+            print(event.reason)
 
 
 def _experiment(recorded: Path, given: Path | None) -> Config:
@@ -85,8 +96,14 @@ def _experiment(recorded: Path, given: Path | None) -> Config:
     )
 
 
-def replay(config: Config, directory: Path, recorded: Path) -> int:
+def replay(config: Config, directory: Path, recorded: Path, *, view: Observer | None = None) -> int:
     """Grow the lineage again in `directory`, and compare it with the recorded one.
+
+    Args:
+        config: The experiment.
+        directory: Where the new run goes.
+        recorded: Directory of the recorded one.
+        view: Who watches; a terminal's view by default.
 
     Returns:
         The exit status: 0 when the lineages are the same, 1 when they are not.
@@ -101,12 +118,13 @@ def replay(config: Config, directory: Path, recorded: Path) -> int:
         kernels = _unbroken(old)
         if not kernels:
             raise StoreError(f"{recorded}: holds no judged kernel to replay")
-        with created(config, directory) as store, terminal_view() as view:
+        with created(config, directory) as store, ExitStack() as stack:
+            watching = view or stack.enter_context(terminal_view())
             for key in ADOPTED:
                 store.set_meta(key, old.meta(key))
-            announce(config, store, directory, view)
-            difference = _grown(config, old, store, kernels, view)
-            _finish(old, store, directory, view, difference)
+            announce(config, store, directory, watching)
+            difference = _grown(config, old, store, kernels, watching)
+            _finish(old, store, directory, watching, difference)
     return 1 if difference else 0
 
 

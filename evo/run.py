@@ -20,6 +20,7 @@ from populations.errors import EvoError
 if TYPE_CHECKING:
     from evo.device import Device
     from evo.events import Observer
+    from evo.search import Search
     from fitness.pool import LocalPool
     from populations.kernel import Kernel
     from populations.store import Store
@@ -58,6 +59,7 @@ def run(request: Request) -> int:
     from evo.confinement import require_layers
     from evo.directory import created, opened
     from evo.experiment import evaluation_spec, seed_languages
+    from evo.library import copy_for
     from evo.view import terminal_view
     from fitness.pool import LocalPool
 
@@ -76,6 +78,7 @@ def run(request: Request) -> int:
             seeds = _judged_seeds(request, pool, view)
         if store is None:
             store = stack.enter_context(created(config, directory))
+            copy_for(config, directory)
         _describe(request, pool, store)
         return _searched(request, pool, store, seeds, view)
 
@@ -127,7 +130,32 @@ def _judged_seeds(request: Request, pool: LocalPool, observer: Observer) -> tupl
     pool.examine_problem()
     pool.measure_baselines(lambda step: observer.notify(Message(f"baseline {step}")))
     observer.notify(Message(f"seed {', '.join(seed.note for seed in seeds)}"))
-    return tuple(map(Kernel, seeds, pool.check(seeds)))
+    kernels = tuple(map(Kernel, seeds, pool.check(seeds)))
+    return kernels + _earlier_champions(request, pool, kernels)
+
+
+def _earlier_champions(
+    request: Request, pool: LocalPool, seeds: Sequence[Kernel]
+) -> tuple[Kernel, ...]:
+    """Champions of the user's library that pass here; numbered behind the seeds."""
+    from evo.facts import machine_facts
+    from evo.library import first_champions
+    from populations.kernel import Candidate, Kernel
+
+    config = request.config
+    if not config.knowledge.first:
+        return ()
+    name = machine_facts(request.device, threads=pool.spec.threads)["device"]
+    languages = list(dict.fromkeys(kernel.candidate.language for kernel in seeds))
+    found: list[Kernel] = []
+    for champion in first_champions(config, name, languages):
+        note = f"champion {champion.digest} of {champion.setting.run}"
+        number = len(seeds) + len(found)
+        candidate = Candidate(number, champion.source, champion.language, note=note)
+        evaluation = pool.evaluate_once(candidate)
+        if evaluation.passed:
+            found.append(Kernel(candidate, evaluation))
+    return tuple(found)
 
 
 def _describe(request: Request, pool: LocalPool, store: Store) -> None:
@@ -142,6 +170,7 @@ def _describe(request: Request, pool: LocalPool, store: Store) -> None:
         layers = ", ".join(str(layer) for layer in pool.layers().values() if layer.on)
         facts = machine_facts(request.device, threads=pool.spec.threads)
         store.set_meta("facts", {**facts, "confinement": layers})
+        store.set_meta("device_lines", list(pool.device_lines))
 
 
 def _searched(
@@ -171,6 +200,7 @@ def _searched(
         elif not search.interrupted:
             measure_finalists(config, device, pool, search, view)
             reason = ended
+            _keep_what_worked(config, store, search, view)
     except KeyboardInterrupt:
         search.interrupt()
     except EvoError as error:
@@ -186,6 +216,17 @@ def _searched(
     if search.interrupted:
         return INTERRUPTED
     return WAITING if search.waiting else 0
+
+
+def _keep_what_worked(config: Config, store: Store, search: Search, view: Observer) -> None:
+    """Add to the user's library; a library that cannot be written costs a line, not the run."""
+    from evo.events import Message
+    from evo.library import keep_what_worked
+
+    try:
+        keep_what_worked(config, store, search.lineage, search.champion)
+    except EvoError as error:
+        view.notify(Message(str(error)))
 
 
 if __name__ == "__main__":

@@ -183,7 +183,8 @@ class Search:
             reason = "interrupted"
         except Waiting:
             self._waiting = True
-            reason = f"waiting for answers to {len(self._pending)} proposals"
+            count = len(self.parts.desk.waiting()) if self.parts.desk else 0
+            reason = f"waiting for {count} answers"
         return reason
 
     def _too_late(self) -> str:

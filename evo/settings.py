@@ -123,6 +123,18 @@ class SandboxConfig:
     require: tuple[str, ...] = field(default=(), metadata={"choices": LAYERS})
 
 
+@dataclass(frozen=True, slots=True)
+class KnowledgeConfig:
+    """[knowledge]: what models are told beside the problem, and what a run leaves behind."""
+
+    # Directories of further documents, with front matter as those in operators/knowledge.
+    directories: tuple[Path, ...] = ()
+    # Whether what earlier runs found out is told, and what this one finds out is added to it.
+    library: bool = True
+    # Champions of earlier runs of the same problem file to begin with, per language.
+    first: int = 0
+
+
 TABLES: dict[str, type[Any]] = {
     "problem": ProblemConfig,
     "target": TargetConfig,
@@ -131,4 +143,5 @@ TABLES: dict[str, type[Any]] = {
     "operators": OperatorsConfig,
     "evaluation": EvaluationConfig,
     "sandbox": SandboxConfig,
+    "knowledge": KnowledgeConfig,
 }

@@ -73,7 +73,7 @@ def convert(hint: Any, value: Any, path: Path, where: str) -> Any:
             return value
         raise ConfigError(f"{path}: {where} = {value!r} is not a choice{nearest(str(value), args)}")
     if origin is tuple and isinstance(value, list) and all(isinstance(v, str) for v in value):
-        return tuple(value)
+        return tuple(_folder(path, v, where) for v in value) if args[0] is Path else tuple(value)
     if origin is Mapping and isinstance(value, dict):
         return {
             key: convert(args[1], item, path, f"{where} {json.dumps(key)}")
@@ -108,6 +108,13 @@ def to_toml(data: Mapping[str, Any], prefix: str = "") -> str:
 def _literal(value: Any) -> str:
     # JSON is TOML here but for two things: a surrogate pair is no escape, and DEL must be one.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _folder(path: Path, name: str, where: str) -> Path:
+    folder = (path.parent / name).absolute()
+    if not folder.is_dir():
+        raise ConfigError(f"{path}: {where}: no such directory {str(folder)!r}")
+    return folder
 
 
 def _value(hint: Any, value: Any, path: Path, where: str) -> Any:

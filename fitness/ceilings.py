@@ -126,7 +126,9 @@ def measured(spec: EvaluationSpec) -> Ceilings:
 
 
 def serve(channel: Channel, argument: Mapping[str, Any]) -> None:
-    """Measure in our own process, unless it was done before; answers why it failed, or "".
+    """Measure in our own process, unless it was done before.
+
+    Answers with `error`, why it failed, or "", and `lines`, what the device is, for people.
 
     Args:
         channel: To the pool.
@@ -135,15 +137,58 @@ def serve(channel: Channel, argument: Mapping[str, Any]) -> None:
     from fitness.bench import prepare, settings_of
 
     spec: EvaluationSpec = argument["spec"]
+    text, lines = "", list[str]()
     try:
         if kept(spec) is None:
             prepare(settings_of(spec))
             measured(spec)
-        text = ""
+        lines = [*_properties(spec), *described(kept(spec))]
     except Exception as error:  # noqa: BLE001 - without ceilings one check is missing, no more
         text = f"{type(error).__name__}: {error}"
     with suppress(WorkerError):
-        channel.send_trusted(text)
+        channel.send_trusted({"error": text, "lines": lines})
+
+
+def described(ceilings: Ceilings | None) -> list[str]:
+    """The ceilings in lines for people; none for a device that was never measured."""
+    if ceilings is None:
+        return []
+    lines = []
+    for level in ceilings.levels:
+        size = (
+            "" if math.isinf(level.capacity_bytes) else f" ({level.capacity_bytes / 2**20:.3g} MiB)"
+        )
+        lines.append(f"{level.name}{size}: {level.bytes_per_s / 1e9:.4g} GB/s measured")
+    lines += [
+        f"{name}: {rate / 1e9:.4g} GFLOP/s measured" for name, rate in ceilings.flops_per_s.items()
+    ]
+    if ceilings.launch_ms:
+        lines.append(f"shortest launch: {ceilings.launch_ms * 1e3:.3g} us")
+    return lines
+
+
+def _properties(spec: EvaluationSpec) -> list[str]:
+    """What a CUDA device says of itself."""
+    if spec.device == "cpu":
+        return []
+    import torch
+
+    found = torch.cuda.get_device_properties(spec.torch_device)
+    lines = [
+        f"compute capability: {found.major}.{found.minor}",
+        f"streaming multiprocessors: {found.multi_processor_count}",
+        f"second-level cache: {found.L2_cache_size / 2**20:.4g} MiB",
+        f"memory: {found.total_memory / 2**30:.4g} GiB",
+    ]
+    for label, name, unit, scale in (
+        ("shared memory of a block at most", "shared_memory_per_block_optin", "KiB", 1024),
+        ("shared memory of a multiprocessor", "shared_memory_per_multiprocessor", "KiB", 1024),
+        ("registers of a multiprocessor", "regs_per_multiprocessor", "", 1),
+        ("threads of a multiprocessor at most", "max_threads_per_multi_processor", "", 1),
+    ):
+        if value := getattr(found, name, 0):
+            lines.append(f"{label}: {value / scale:.6g} {unit}".rstrip())
+    return lines
 
 
 def _file(spec: EvaluationSpec) -> Path:

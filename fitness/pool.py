@@ -89,6 +89,8 @@ class LocalPool:
         preload: tuple[str, ...] = PRELOAD
         if spec.device == "cuda" or spec.interpret_triton:
             preload = (*preload, "triton")
+        self.device_lines: tuple[str, ...] = ()
+        """What the device is and what it reached at best, once baselines were measured."""
         self._zygote = Zygote(preload=preload, environment=environment(self.spec))
         self._lock = threading.Lock()
         self._measuring = threading.Lock()
@@ -269,7 +271,7 @@ class LocalPool:
 
     def _know_the_device(self) -> None:
         """Have the ceilings measured unless they are kept; without them one check is missing."""
-        if self.spec.interpret_triton:
+        if self.spec.interpret_triton or self.device_lines:
             return
         child = self._zygote.spawn("fitness.ceilings:serve", {"spec": self.spec}, limits=None)
         with (
@@ -278,7 +280,8 @@ class LocalPool:
             lease.exclusive(),
             suppress(WorkerError),
         ):
-            child.channel.receive_trusted(_CEILINGS_LIMIT_S)
+            found = child.channel.receive_trusted(_CEILINGS_LIMIT_S)
+            self.device_lines = tuple(found["lines"])
 
     def _start_workers(self) -> None:
         with self._lock:

@@ -136,6 +136,11 @@ class Store:
             raise
         return cls(file=file, connection=connection, lock=lock)
 
+    @property
+    def directory(self) -> Path:
+        """The folder that the file lies in."""
+        return self._file.parent
+
     def close(self) -> None:
         """Close the file and let go of the lock. Callable twice."""
         _release(self._connection, self._lock)

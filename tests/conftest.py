@@ -34,6 +34,7 @@ def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EVO_CACHE_DIR", str(folder))
+        patch.setenv("EVO_LIBRARY_DIR", str(tmp_path_factory.mktemp("library")))
         # The device's lock is one for the whole machine: a test must not wait for somebody's run.
         patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
         yield folder

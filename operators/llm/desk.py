@@ -55,6 +55,7 @@ class Desk:
         strict: Whether a recorded answer counts only for the very question that it was given to.
         counted: Whether recorded calls are kept and counted already: those of earlier sessions are,
             those of a run that is grown again are not.
+        patient: Models whose answers are waited for, however long that takes.
     """
 
     answerers: Mapping[str, Answerer]
@@ -63,6 +64,7 @@ class Desk:
     recorded: Mapping[tuple[int, int], Call] = field(default_factory=dict)
     strict: bool = True
     counted: bool = True
+    patient: frozenset[str] = frozenset()
     _open: dict[int, _Open] = field(default_factory=dict)
     _ended: list[Ended] = field(default_factory=list)
 
@@ -97,6 +99,8 @@ class Desk:
         """Whether every answer to come waits for somebody outside of this process."""
         open_models = {talk.model for talk in self._open.values() if not talk.answer.done()}
         if not open_models or any(talk.answer.done() for talk in self._open.values()):
+            return False
+        if open_models & self.patient:
             return False
         return all(self.answerers[model].dormant() for model in open_models)
 

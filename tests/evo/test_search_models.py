@@ -147,7 +147,7 @@ def test_a_run_that_is_interrupted_goes_on_as_if_it_had_not_been(tmp_path, calls
         first = search(
             store, Immediate(), in_flight=8, parts=parts(desk(store, answerer)), evaluations=60
         )
-        assert first.run(seeds()).startswith("waiting for answers")
+        assert first.run(seeds()).startswith("waiting for ")
         assert first.waiting
     asked_again = ScriptedAnswerer(advise)
     with Store.open(tmp_path / "cut") as store:

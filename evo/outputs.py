@@ -48,11 +48,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def report(directory: Path) -> int:
-    """Write the files of a run, whether it has ended or not, and say where they are."""
+    """Write the files of a run, whether it has ended or not; say what each operator brought."""
+    from evo.tally import table, tally
     from populations.store import Store
 
     with Store.open(directory, read_only=True) as store:
-        for what, path in write_outputs(store, directory).items():
+        files = write_outputs(store, directory)
+        print(f"{table(tally(store))}\n")
+        for what, path in files.items():
             print(f"{what:10} {path}")
     return 0
 

@@ -62,6 +62,8 @@ def evaluation_spec(config: Config, device: Device) -> EvaluationSpec:
         memory_bytes=evaluation.memory_mb << 20,
         processes=evaluation.processes,
         workers=workers(config, device),
+        # Models read it; edits of syntax trees do not.
+        diagnose=bool(config.models),
         determinism=evaluation.determinism,
         held_out=evaluation.held_out,
         allow_packed_weights=evaluation.allow_packed_weights,

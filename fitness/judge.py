@@ -23,6 +23,9 @@ from fitness.cases import Case, CaseBank
 from fitness.clocks import ClockError
 from fitness.contents import ContentsBank
 from fitness.correctness import Verdict
+from fitness.diagnostics.hook import examined
+from fitness.diagnostics.narrow import narrowed
+from fitness.diagnostics.summary import concluded
 from fitness.interview import put
 from fitness.lease import DeviceLease
 from fitness.process import CandidateProcess, Fault, work_folder
@@ -115,15 +118,18 @@ class Judge:
             with progress.stages.stage("start", self.lease), self.lease.shared():
                 process = self.start(candidate, table)
             try:
-                with progress.stages.stage("check", self.lease):
+                with progress.stages.stage("check", self.lease), narrowed(self, process, progress):
                     self.check(process, progress)
                 with progress.stages.stage("time", self.lease):
                     timings = self._time(process, table, progress)
+                with progress.stages.stage("diagnose", self.lease), self.lease.shared():
+                    progress.details |= examined(process, self.spec, self._spawner)
             finally:
                 with progress.stages.stage("end", self.lease), self.lease.shared():
                     process.end()
             with progress.stages.stage("roofline", self.lease):
                 self.hold_against_roofline(timings, progress)
+            progress.details |= concluded(progress.details)
             outcome, text = Outcome.PASSED, ""
         except Fault as fault:
             outcome, text, timings = fault.outcome, fault.text, []

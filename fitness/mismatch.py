@@ -1,13 +1,14 @@
-"""Say where an output is wrong: first positions, share, and the pattern along each dimension."""
+"""Say where an output is wrong, and how: positions, share, patterns, relation to what is right."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+from fitness.diagnostics.places import first_places, places
+from fitness.diagnostics.relations import relations
 
-# Positions and values shown.
-SHOWN = 4
+if TYPE_CHECKING:
+    import torch
 
 
 def describe_mismatch(
@@ -26,27 +27,42 @@ def describe_mismatch(
     """
     count, total = int(mask.sum()), max(mask.numel(), 1)
     share = count / total
-    facts: dict[str, Any] = {"output": number, "wrong_elements": count, "wrong_share": share}
+    facts: dict[str, Any] = {
+        "output": number,
+        "wrong_elements": count,
+        "wrong_share": share,
+        "shape": list(mask.shape),
+    }
     if count == 0:
         # Every element is within its own limit, only their mean square is not.
         return f"output {number}: the error is too large on the whole", facts
-    lines = [f"output {number}: {count} of {total} elements are wrong ({share:.2%})"]
-    places = mask.nonzero()[:SHOWN].tolist()
-    facts["first_wrong"] = places
+    shape = list(mask.shape)
+    lines = [f"output {number}: {count} of {total} elements are wrong ({share:.2%}) of {shape}"]
+    first = first_places(mask)
+    facts["first_wrong"] = first
     if want.numel() == mask.numel():
-        for place in places:
+        for place in first:
             offset = _offset(place, tuple(mask.shape))
             lines.append(
                 f"  at {place}: got {_show(got[offset].item())}, want {_show(want[offset].item())}"
             )
-    if patterns := list(_patterns(mask, count)):
+    if patterns := places(mask):
         facts["pattern"] = patterns
         lines.append("pattern: " + "; ".join(patterns))
-    if bool((got == 0).all()):
+    if said := _related(mask, want, got):
+        facts["relation"] = said
+        lines += said
+    elif bool((got == 0).all()):
         lines.append("every element of the output is zero")
-    elif got.is_floating_point() and bool(torch.isnan(got).any()):
-        lines.append(f"{int(torch.isnan(got).sum())} elements are not a number")
     return "\n".join(lines), facts
+
+
+def _related(mask: torch.Tensor, want: torch.Tensor, got: torch.Tensor) -> list[str]:
+    try:
+        return relations(mask, want, got)
+    except RuntimeError:
+        # A large output may leave no memory to look closer, which is no reason not to judge it.
+        return []
 
 
 def _offset(place: list[int], shape: tuple[int, ...]) -> int:
@@ -58,46 +74,3 @@ def _offset(place: list[int], shape: tuple[int, ...]) -> int:
 
 def _show(value: Any) -> str:
     return f"{value:.7g}" if isinstance(value, float) else str(value)
-
-
-def _patterns(mask: torch.Tensor, count: int) -> Any:
-    if count == mask.numel():
-        return
-    for dimension in range(mask.dim()):
-        extent = mask.shape[dimension]
-        others = [d for d in range(mask.dim()) if d != dimension]
-        touched = (mask.any(dim=others) if others else mask).nonzero().flatten().tolist()
-        if extent < 2 or len(touched) == extent:
-            if pattern := _periodic(mask, dimension, others):
-                yield pattern
-            continue
-        yield f"along dimension {dimension} (extent {extent}) only {_range(touched, extent)}"
-
-
-def _range(touched: list[int], extent: int) -> str:
-    first, last = touched[0], touched[-1]
-    if len(touched) == 1:
-        edge = " (the last)" if first == extent - 1 else " (the first)" if first == 0 else ""
-        return f"index {first}{edge}"
-    if touched == [0, extent - 1]:
-        return f"the edges, 0 and {last}"
-    if len(touched) == last - first + 1:
-        tail = ", the tail" if last == extent - 1 else ""
-        return f"indices {first} to {last}{tail}"
-    step = touched[1] - touched[0]
-    if touched == list(range(first, last + 1, step)):
-        return f"every {step}th index from {first} on"
-    return f"{len(touched)} indices, the first {touched[:SHOWN]}"
-
-
-def _periodic(mask: torch.Tensor, dimension: int, others: list[int]) -> str:
-    """A dimension whose indices are all touched, but some far more often: a tile's edge, say."""
-    extent = mask.shape[dimension]
-    if extent < 4 or not others:
-        return ""
-    rate = mask.sum(dim=others)
-    most = int(rate.max())
-    often = (rate >= most / 2).nonzero().flatten().tolist()
-    if len(often) * 2 > extent or int(rate.median()) * 4 > most:
-        return ""
-    return f"along dimension {dimension} (extent {extent}) mostly {_range(often, extent)}"

@@ -174,6 +174,10 @@ class CandidateProcess:
             [case.descriptor],
         )
 
+    def resources(self) -> dict[str, Any]:
+        """What its compiled kernels say of themselves; see `fitness.diagnostics.loaded`."""
+        return self._ask("while its compiled kernels were looked at", {"do": "resources"}, [])
+
     @contextmanager
     def subject(
         self,
@@ -263,7 +267,8 @@ class CandidateProcess:
         nonce = secrets.token_hex(8)
         try:
             self._child.channel.send({**question, "nonce": nonce})
-            self._child.channel.send_fds(descriptors)
+            if descriptors:
+                self._child.channel.send_fds(descriptors)
         except WorkerTimeout as error:
             raise self._late(when) from error
         except WorkerDied as error:

@@ -11,6 +11,7 @@ come as JSON with a nonce that the answer must repeat.
     pace        time batches of calls, each on other inputs, as asked over a socket of its own;
                 descriptors: the socket, the sets of inputs
     profile     call it under the profiler; descriptor: the inputs
+    resources   what its compiled kernels say of themselves
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ import torch
 from fitness.answers import write
 from fitness.bench import Stopwatch, Timed, prepare, seed, synchronise
 from fitness.contents import on_device
+from fitness.diagnostics.loaded import kernels
 from fitness.exchange import TensorSpec, private_mapping, total_bytes, unflatten, views
 from fitness.pace import follow
 from fitness.profiled import profile_calls
@@ -138,6 +140,10 @@ class _Runner:
         """Call the model under the profiler; see `fitness.profile`."""
         (descriptor,) = channel.receive_fds(10.0)
         return profile_calls(self._model(question["dtype"]), question, descriptor, self._device)
+
+    def do_resources(self, _question: dict[str, Any], _channel: Any) -> dict[str, Any]:
+        """Look at what Triton compiled; see `fitness.diagnostics.loaded`."""
+        return {"kernels": kernels(sys.modules[MODULE])}
 
     def do_pace(self, question: dict[str, Any], channel: Any) -> dict[str, Any]:
         """Time batches of calls on a workload."""

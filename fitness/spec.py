@@ -60,6 +60,8 @@ class EvaluationSpec:
         held_out: In a thorough evaluation, what a shape may do that was not asked for: with
             "report" a candidate may refuse it but not get it wrong, with "require" it must get it
             right, with "ignore" it is not asked.
+        diagnose: Whether to find out why a kernel is slow, or where it is wrong
+            (`fitness.diagnostics`): decides nothing, and costs about a build of each that passes.
         allow_packed_weights: Whether a candidate may keep what it made of its weights when it was
             constructed, so that changing them in place later goes unnoticed.
         allow_degenerate: Whether a problem is taken on that zeros, a constant or less than its
@@ -94,6 +96,7 @@ class EvaluationSpec:
     rigour: str = "search"
     determinism: str = "tolerance"
     held_out: str = "report"
+    diagnose: bool = False
     allow_packed_weights: bool = False
     allow_degenerate: bool = False
     allow_library_calls: bool = True

@@ -219,6 +219,7 @@ def build_search(
         desk=desk,
         brief=brief(config, device, store),
         early=early or {},
+        evaluation_usd=config.operators.evaluation_usd,
     )
     return Search(
         parts,

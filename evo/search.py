@@ -63,6 +63,7 @@ class Parts:
         brief: What models are told of the problem.
         early: Before proposal -> up to which number results were inserted ahead of the rule, of the
             run that is grown again.
+        evaluation_usd: What an evaluation is worth beside what models cost, US dollars.
     """
 
     store: Store
@@ -76,6 +77,7 @@ class Parts:
     desk: Desk | None = None
     brief: Brief | None = None
     early: Mapping[int, int] = field(default_factory=dict)
+    evaluation_usd: float = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -392,9 +394,15 @@ class Search:
             if isinstance(result, Kernel):
                 self._insert(result, announce=announce)
                 continue
-            self.parts.credit.miss(operator)
+            self.parts.credit.miss(operator, asking=self._asking(number))
             if announce:
                 self.parts.observer.notify(Dropped(operator, result))
+
+    def _asking(self, number: int) -> float:
+        """What models cost for a proposal, in evaluations."""
+        if self.parts.desk is None:
+            return 0.0
+        return self.parts.desk.cost_usd(number) / self.parts.evaluation_usd
 
     def _insert(self, kernel: Kernel, *, announce: bool) -> None:
         before = self.champion
@@ -402,7 +410,7 @@ class Search:
         self.lineage.add(kernel)
         self.parts.population.insert(kernel)
         parents = [self.lineage.get(number) for number in kernel.candidate.parents]
-        self.parts.credit.record(kernel, parents)
+        self.parts.credit.record(kernel, parents, asking=self._asking(kernel.number))
         self._device_s += kernel.evaluation.device_s
         is_best = self.champion is not before
         if is_best:

@@ -86,6 +86,8 @@ class OperatorsConfig:
     structural: float = 1.0
     merge: float = 0.15
     tune: float = 0.35
+    # What an evaluation is worth: operators that ask models are credited per cost.
+    evaluation_usd: float = at_least(1e-6, 0.01)
     model: float = 2.0  # scales all operators that ask a model, where there are [[models]]
     weights: Mapping[str, float] = field(default_factory=lambda: types.MappingProxyType({}))
 

@@ -7,6 +7,10 @@ The square makes up for how little a run of a few hundred children can tell abou
 improves one child in ten; with plain proportions the choice stays close to even. UCB1 (Auer,
 Cesa-Bianchi and Fischer 2002) was left aside: it assumes rewards that do not change over time, and
 in a search every operator dries up.
+
+Rewards are per cost: the worth is divided by what a child has cost on average, in evaluations. One
+that no model was asked for costs 1; what models cost on top is money, turned into evaluations by
+what the experiment takes one to be worth.
 """
 
 from __future__ import annotations
@@ -36,16 +40,17 @@ _MISS_WEIGHT = 0.1
 
 @dataclass(slots=True)
 class _Account:
-    """One operator's rewards and their weights, each fading as later ones come in."""
+    """One operator's rewards and costs, both fading as later ones come in."""
 
     prior: float
     rewards: float = 0.0
-    weights: float = 0.0
+    costs: float = 0.0
 
     @property
     def worth(self) -> float:
         total = _PRIOR_CHILDREN * self.prior + self.rewards
-        return total / (_PRIOR_CHILDREN + self.weights)
+        # Before anything is known a child is taken to cost an evaluation.
+        return total / (_PRIOR_CHILDREN + self.costs)
 
 
 class Credit:
@@ -101,22 +106,32 @@ class Credit:
         chances = self.probabilities(among)
         return rng.choices(list(chances), weights=list(chances.values()))[0]
 
-    def record(self, child: Kernel, parents: Sequence[Kernel]) -> None:
+    def record(self, child: Kernel, parents: Sequence[Kernel], *, asking: float = 0.0) -> None:
         """Credit the operator that made `child`, once the child is judged.
 
         Operators without a prior (seeds, say) are passed over.
+
+        Args:
+            child: The judged kernel.
+            parents: Its parents.
+            asking: What models cost for it, in evaluations.
         """
-        self._learn(child.candidate.operator, reward(child, parents), weight=1.0)
+        self._learn(child.candidate.operator, reward(child, parents), weight=1.0, cost=1.0 + asking)
 
-    def miss(self, operator: str) -> None:
-        """Note that `operator` was inapplicable: a small debit, since nothing was evaluated."""
-        self._learn(operator, 0.0, weight=_MISS_WEIGHT)
+    def miss(self, operator: str, *, asking: float = 0.0) -> None:
+        """Note that nothing came of `operator`: a small debit, since nothing was evaluated.
 
-    def _learn(self, operator: str, value: float, *, weight: float) -> None:
+        Args:
+            operator: Its name.
+            asking: What models cost all the same, in evaluations.
+        """
+        self._learn(operator, 0.0, weight=_MISS_WEIGHT, cost=_MISS_WEIGHT + asking)
+
+    def _learn(self, operator: str, value: float, *, weight: float, cost: float) -> None:
         if account := self._accounts.get(operator):
             fade = math.exp(-weight / self._memory)
             account.rewards = account.rewards * fade + weight * value
-            account.weights = account.weights * fade + weight
+            account.costs = account.costs * fade + cost
 
 
 def reward(child: Kernel, parents: Sequence[Kernel]) -> float:

@@ -65,8 +65,16 @@ class Desk:
     strict: bool = True
     counted: bool = True
     patient: frozenset[str] = frozenset()
+    _costs_usd: dict[int, float] = field(default_factory=dict)
     _open: dict[int, _Open] = field(default_factory=dict)
     _ended: list[Ended] = field(default_factory=list)
+
+    def cost_usd(self, number: int) -> float:
+        """What the questions of a proposal have cost so far, those of earlier sessions included."""
+        known = self._costs_usd.get(number)
+        if known is None and self.counted:
+            known = sum(c.answer.cost_usd for (n, _), c in self.recorded.items() if n == number)
+        return known or 0.0
 
     def open(self, number: int, operator: str, conversation: Conversation) -> None:
         """Begin a dialogue: its first prompt is made and put now.
@@ -148,6 +156,7 @@ class Desk:
         answer = talk.answer.result()
         if talk.asked:
             self.spending.returned(talk.model)
+        self._costs_usd[talk.number] = self._costs_usd.get(talk.number, 0.0) + answer.cost_usd
         known = self.recorded.get((talk.number, talk.turn))
         if not self.counted or known is None or known.answer is not answer:
             messages = talk.prompt.messages

@@ -77,7 +77,7 @@ def desk(store, answerer, *, limits=None, recorded=(), **options):
 
 def parts(the_desk, **changes):
     own = {**operators(), "advised": Advised()}
-    priors = {"front": 1.0, "back": 1.0, "merge": 0.3, "tune": 0.7, "advised": 40.0}
+    priors = {"front": 1.0, "back": 1.0, "merge": 0.3, "tune": 0.7, "advised": 60.0}
     return {"operators": own, "credit": Credit(priors=priors), "desk": the_desk, **changes}
 
 
@@ -134,7 +134,7 @@ def test_a_proposal_that_comes_to_nothing_is_told(tmp_path):
     assert {d.operator for d in dropped} == {"advised"}
 
 
-@pytest.mark.parametrize("calls", [3, 11, 24])
+@pytest.mark.parametrize("calls", [3, 9, 15])
 def test_a_run_that_is_interrupted_goes_on_as_if_it_had_not_been(tmp_path, calls):
     whole, _ = grown(tmp_path / "whole", ScriptedAnswerer(advise))
 

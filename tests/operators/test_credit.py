@@ -139,3 +139,24 @@ def test_nobody_falls_under_the_floor(records, repeats, among):
     assert sum(chances.values()) == pytest.approx(1.0)
     assert min(chances.values()) >= 0.05 - 1e-12
     assert again.probabilities(among) == chances
+
+
+def test_what_asking_costs_counts_against_an_operator():
+    chances = []
+    for asking in (0.0, 4.0):
+        credit = Credit(priors={"free": 1.0, "paid": 1.0})
+        for _ in range(20):
+            credit.record(child("free", 1.3), [PARENT])
+            credit.record(child("paid", 1.3), [PARENT], asking=asking)
+        chances.append(credit.probabilities()["paid"])
+    assert chances[0] == pytest.approx(0.5)
+    # A fifth of the worth, and chances go with its square.
+    assert chances[1] < 0.1
+
+
+def test_an_answer_that_comes_to_nothing_costs_what_it_cost():
+    credit = Credit(priors={"a": 1.0, "b": 1.0})
+    for _ in range(5):
+        credit.miss("a")
+        credit.miss("b", asking=3.0)
+    assert credit.probabilities()["a"] > 0.8

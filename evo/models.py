@@ -81,13 +81,15 @@ def check_models(config: Config) -> None:
 
 def model_lines(config: Config) -> list[str]:
     """One line per model: where it is, and what its calls may cost by its prices."""
+    from operators.llm.keys import shown
+
     lines = []
     for model in config.models:
         tokens_in = prompt_tokens(model)
         most = (tokens_in * model.price_in + model.max_tokens * model.price_out) / 1e6
         cost = f", at most {most:.3f} US dollars a call" if most else ", without prices"
         where = {"exchange": " ".join(model.command) or "files"}.get(
-            model.provider, model.base_url or "the default server"
+            model.provider, shown(model.base_url) or "the default server"
         )
         lines.append(f"{model.name}: {model.provider}, {where}, {model.parallel} at once{cost}")
     return lines

@@ -195,6 +195,7 @@ def run_data(store: Store) -> RunData:
             evaluations=len(kernels),
             wall_s=store.meta("wall_s") or 0.0,
             device_s=sum(kernel.evaluation.device_s for kernel in kernels),
+            cost_usd=sum(call.answer.cost_usd for call in store.calls()),
             since_best=len(kernels) - 1 - improvements[-1] if improvements else len(kernels),
         ),
         kernels=tuple(kernels),

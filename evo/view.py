@@ -120,7 +120,7 @@ def closing_lines(event: Finished) -> list[str]:
     spent = event.spent
     used = [format_duration(spent.wall_s)]
     if spent.cost_usd:
-        used.append(f"{spent.cost_usd:.2f} US dollars")
+        used.append(f"{spent.cost_usd:.3g} US dollars")
     lines = [
         f"{format_count(spent.evaluations, 'evaluation')} in {' and '.join(used)}; "
         f"stopped: {one_line(event.reason)}"
@@ -192,7 +192,7 @@ def _status(progress: Progress) -> str:
         f"device busy {progress.device_share:.0%}",
     ]
     if spent.cost_usd:
-        parts.append(f"{spent.cost_usd:.2f} US dollars")
+        parts.append(f"{spent.cost_usd:.3g} US dollars")
     if progress.time_left_s is not None:
         parts.append(f"{format_duration(progress.time_left_s)} left")
     return f"{format_duration(spent.wall_s):>7}  {', '.join(parts)}"

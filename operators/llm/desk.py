@@ -106,11 +106,12 @@ class Desk:
     def dormant(self) -> bool:
         """Whether every answer to come waits for somebody outside of this process."""
         open_models = {talk.model for talk in self._open.values() if not talk.answer.done()}
-        if not open_models or any(talk.answer.done() for talk in self._open.values()):
+        if not open_models or open_models & self.patient:
             return False
-        if open_models & self.patient:
+        if not all(self.answerers[model].dormant() for model in open_models):
             return False
-        return all(self.answerers[model].dormant() for model in open_models)
+        # Looked at last: an answer that has come meanwhile is taken up first.
+        return not any(talk.answer.done() for talk in self._open.values())
 
     def advance(self) -> list[Ended]:
         """Take up every answer that has come; returns the dialogues that ended by it."""

@@ -29,7 +29,7 @@ class ModelSettings:
     base_url: str = ""  # of the server; empty: the openai package's own default
     api_key_env: str = "OPENAI_API_KEY"  # name of the variable that holds the key
     price_in: float = _at_least(0, 0.0)
-    price_cached: float = _at_least(0, 0.0)
+    price_cached: float = _at_least(0, 0.0)  # 0: as `price_in`
     price_out: float = _at_least(0, 0.0)
     context: int = _at_least(1024, 128_000)  # tokens that prompt and answer may have together
     max_tokens: int = _at_least(16, 16_000)  # of an answer, reasoning included

@@ -71,9 +71,16 @@ def model_operators(config: Config) -> tuple[dict[str, Operator], dict[str, floa
 
 
 def check_models(config: Config) -> None:
-    """Raises ConfigError for a model whose key is missing; nothing is asked or written."""
+    """Nothing is asked or written.
+
+    Raises:
+        ConfigError: A model's key is missing, or a document cannot be read.
+    """
+    from operators.knowledge.recall import knowledge
     from operators.llm.keys import api_key
 
+    if config.models:
+        knowledge(extra=config.knowledge.directories)
     for model in config.models:
         if model.provider != "exchange":
             api_key(model)

@@ -53,6 +53,14 @@ def baselines(brief: Brief) -> Part:
     )
 
 
+def angle(text: str) -> Part:
+    """What this proposal is to look at first."""
+    lead = (
+        "Several are asked about this. Look at this side of it first, unless another matters more:"
+    )
+    return Part("Angle", text, rank=4, lead=lead)
+
+
 def kernel_source(title: str, kernel: Kernel) -> Part:
     """A kernel's module."""
     candidate = kernel.candidate

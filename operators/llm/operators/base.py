@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from operators.dialogue import Conversation
-from operators.llm import history, memory, parts
+from operators.llm import angles, history, memory, parts
 from operators.llm.context import Part, assemble, prompt_tokens
 from operators.llm.memory import Memory
 from operators.llm.parse import Module, Unusable
@@ -35,6 +35,7 @@ class ModelOperator(ABC):
         arity: Parents taken.
         answer_format: The template that says how to answer.
         topic: What to look for in documents, in a few words.
+        angled: Whether a prompt may name what to look at first.
         weight: Suggested relative frequency in a search; 1.0 is ordinary.
     """
 
@@ -42,6 +43,7 @@ class ModelOperator(ABC):
     arity: ClassVar[int] = 1
     answer_format: ClassVar[str] = "format_module"
     topic: ClassVar[str] = ""
+    angled: ClassVar[bool] = False
     weight: ClassVar[float] = 1.0
 
     def __init__(self, *, model: str, context_tokens: int) -> None:
@@ -98,6 +100,8 @@ class ModelOperator(ABC):
         places["language"] = spoken(language)
         bare = Message("user", fill(self.name, context="", **places))
         left = self._context_tokens - prompt_tokens([system, bare])
+        if self.angled and (angle := angles.draw(situation.rng)):
+            told = [*told, parts.angle(angle)]
         context = assemble([*common_parts(brief), *told], left)
         if context is None:
             text = f"{self.name}: a prompt does not fit into {self._context_tokens} tokens"

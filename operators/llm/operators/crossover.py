@@ -24,6 +24,7 @@ class Crossover(ModelOperator):
     name = "crossover"
     arity = 2
     topic = "combining techniques: tiling, fusion, memory access, dispatch by size"
+    angled = True
 
     def vary(self, parents: Sequence[Kernel], situation: Situation) -> Conversation | Inapplicable:
         """Ask for a kernel of both parents, in the better one's language."""

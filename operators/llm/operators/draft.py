@@ -27,6 +27,7 @@ class Draft(ModelOperator):
     name = "draft"
     arity = 0
     topic = "parallel decomposition, tiling, fusion, memory traffic, roofline"
+    angled = True
     weight = 0.5
 
     def vary(

@@ -23,6 +23,7 @@ class Edit(ModelOperator):
     name = "edit"
     answer_format = "format_blocks"
     topic = "loads, loops, unrolling, hoisting, vector access, masks, instruction overhead"
+    angled = True
     weight = 2.0
 
     def vary(self, parents: Sequence[Kernel], situation: Situation) -> Conversation | Inapplicable:

@@ -40,6 +40,7 @@ class Explain(ModelOperator):
     name = "explain"
     answer_format = "format_explain"
     topic = "what bounds a kernel, diagnosis"
+    angled = True
 
     def vary(self, parents: Sequence[Kernel], situation: Situation) -> Conversation | Inapplicable:
         """Ask for a diagnosis of the first parent."""

@@ -19,6 +19,7 @@ class Rewrite(ModelOperator):
 
     name = "rewrite"
     topic = "algorithm, structure, tiling, memory traffic, occupancy, what bounds a kernel"
+    angled = True
     weight = 1.5
 
     def vary(self, parents: Sequence[Kernel], situation: Situation) -> Conversation | Inapplicable:

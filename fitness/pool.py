@@ -16,22 +16,28 @@ import queue
 import random
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, InvalidStateError
 from contextlib import closing, suppress
 from dataclasses import replace
 from types import TracebackType
-from typing import Any
 
 from fitness import baselines
-from fitness.baselines import BaselineClient, BaselineTable
+from fitness.baselines import BaselineTable
+from fitness.children import (
+    BaselineProcess,
+    JudgeProcess,
+    Progress,
+    Served,
+    SharedBaselines,
+    silent,
+)
 from fitness.findings import Findings, look, require
-from fitness.lease import DeviceLease, runtime_folder
+from fitness.lease import DeviceLease
 from fitness.report import FinalReport
 from fitness.rounds import Rounds
-from fitness.sandbox.channel import Channel
 from fitness.sandbox.layers import Layer
-from fitness.sandbox.zygote import Child, Zygote
+from fitness.sandbox.zygote import Zygote
 from fitness.spec import EvaluationSpec
 from populations.errors import (
     EvoError,
@@ -51,18 +57,10 @@ PRELOAD = (
     "fitness.runner",
     "fitness.native",
 )
-START_LIMIT_S = 600.0
 # Waiting for the device is no fault of a judge, so that a judge may take long.
 _PATIENCE_S = 900.0
 _VERIFY_LIMIT_S = 3600.0
 _CEILINGS_LIMIT_S = 120.0
-# What killed a judge may have killed the baselines too, and that is known a moment later.
-_GONE_S = 1.0
-Progress = Callable[[str], None]
-
-
-def _silent(_: str) -> None:
-    pass
 
 
 class LocalPool:
@@ -96,7 +94,7 @@ class LocalPool:
         self._measuring = threading.Lock()
         self._table: BaselineTable | None = None
         self._findings: Findings | None = None
-        self._shared = _SharedBaselines(self._zygote, self.spec, self._model_seed)
+        self._shared = SharedBaselines(self._zygote, self.spec, self._model_seed)
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._workers: list[threading.Thread] = []
         self._closed = False
@@ -105,7 +103,7 @@ class LocalPool:
         """What confines candidates here: name -> layer, all of `fitness.sandbox.layers.NAMES`."""
         return self._zygote.layers()
 
-    def measure_baselines(self, progress: Progress = _silent) -> BaselineTable:
+    def measure_baselines(self, progress: Progress = silent) -> BaselineTable:
         """Compile and time every selected baseline on every selected workload, once per pool.
 
         Takes seconds per compiled baseline, and a few more for a problem seen for the first time.
@@ -121,7 +119,7 @@ class LocalPool:
             if self._table is None:
                 self._know_the_device()
                 with (
-                    _Baselines(self._zygote, self.spec, self._model_seed) as server,
+                    BaselineProcess(self._zygote, self.spec, self._model_seed) as server,
                     closing(server.client()) as client,
                     closing(DeviceLease(self.spec.torch_device)) as lease,
                 ):
@@ -190,7 +188,7 @@ class LocalPool:
         pairs: int = 60,
         seeds: int = 3,
         timing_budget_s: float = 2.0,
-        progress: Progress = _silent,
+        progress: Progress = silent,
     ) -> FinalReport:
         """Ask a champion everything on fresh seeds; time it against every baseline, in one session.
 
@@ -217,14 +215,14 @@ class LocalPool:
             rigour="thorough",
         )
         self._know_the_device()
-        with _Baselines(self._zygote, spec, self._model_seed) as server:
+        with BaselineProcess(self._zygote, spec, self._model_seed) as server:
             with closing(server.client()) as client:
                 contents = client.contents()
             names = tuple(contents["baselines"])
             # One process is asked about all workloads.
             limit_s = spec.run_limit_s * (1 + len(contents["workloads"]))
             spec = replace(spec, run_limit_s=limit_s)
-            with _Judge(self._zygote, spec, self._model_seed, self._rng, server) as judge:
+            with JudgeProcess(self._zygote, spec, self._model_seed, self._rng, server) as judge:
                 content = (candidate, seed, names)
                 report: FinalReport = judge.ask("verify", content, _VERIFY_LIMIT_S, progress)
                 return report
@@ -238,8 +236,8 @@ class LocalPool:
             WorkerError: A process of ours failed, or the kernel did.
         """
         with (
-            _Baselines(self._zygote, self.spec, self._model_seed) as server,
-            _Judge(self._zygote, self.spec, self._model_seed, self._rng, server) as judge,
+            BaselineProcess(self._zygote, self.spec, self._model_seed) as server,
+            JudgeProcess(self._zygote, self.spec, self._model_seed, self._rng, server) as judge,
         ):
             for _ in range(times):
                 yield judge.ask("itself", (candidate, workload), self._limit_s())
@@ -275,7 +273,7 @@ class LocalPool:
             return
         child = self._zygote.spawn("fitness.ceilings:serve", {"spec": self.spec}, limits=None)
         with (
-            _Served(child),
+            Served(child),
             closing(DeviceLease(self.spec.torch_device)) as lease,
             lease.exclusive(),
             suppress(WorkerError),
@@ -297,7 +295,7 @@ class LocalPool:
 
     def _work(self, rng: random.Random) -> None:
         """One judge's thread: hand it jobs, and replace it when it dies."""
-        judge: _Judge | None = None
+        judge: JudgeProcess | None = None
         while (job := self._queue.get()) is not None:
             if self._closed or not job.future.set_running_or_notify_cancel():
                 job.future.cancel()
@@ -306,7 +304,7 @@ class LocalPool:
                 try:
                     table = self.measure_baselines()
                     if judge is None:
-                        judge = _Judge(
+                        judge = JudgeProcess(
                             self._zygote, self.spec, self._model_seed, rng, self._shared.server()
                         )
                     content = (job.candidate, table)
@@ -347,123 +345,6 @@ def _finish(future: Future[Evaluation], evaluation: Evaluation) -> None:
 def _fail(future: Future[Evaluation], error: EvoError) -> None:
     with suppress(InvalidStateError):
         future.set_exception(error)
-
-
-class _Served:
-    """A child of ours that is ended with `close`."""
-
-    def __init__(self, child: Child) -> None:
-        self.child = child
-
-    def close(self) -> None:
-        with suppress(WorkerError):
-            self.child.kill()
-
-    def __enter__(self) -> Any:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-class _Baselines(_Served):
-    """The baselines' process."""
-
-    def __init__(self, zygote: Zygote, spec: EvaluationSpec, model_seed: int) -> None:
-        argument = {"spec": spec, "model_seed": model_seed}
-        super().__init__(zygote.spawn("fitness.baseline_server:serve", argument, limits=None))
-        self._device = spec.device
-
-        self._lock = threading.Lock()
-
-    def connect(self) -> Channel:
-        """A new channel to it."""
-        with self._lock:
-            return baselines.connect(self.child.channel)
-
-    def client(self) -> BaselineClient:
-        """A conversation with it."""
-        return BaselineClient(self.connect(), self.child.pid, self._device)
-
-
-class _SharedBaselines:
-    """The baselines' process of all workers; begun when first needed, replaced when it died."""
-
-    def __init__(self, zygote: Zygote, spec: EvaluationSpec, model_seed: int) -> None:
-        self._arguments = (zygote, spec, model_seed)
-        self._lock = threading.Lock()
-        self._server: _Baselines | None = None
-
-    def server(self) -> _Baselines:
-        with self._lock:
-            if self._server is None:
-                self._server = _Baselines(*self._arguments)
-            return self._server
-
-    def close(self) -> None:
-        with self._lock:
-            if self._server is not None:
-                self._server.close()
-            self._server = None
-
-    def renew(self) -> None:
-        """Forget the process if it is no longer there."""
-        with self._lock:
-            if self._server is None:
-                return
-            try:
-                self._server.child.wait(_GONE_S)
-            except WorkerTimeout:
-                return
-            except WorkerError:
-                pass
-            self._server.close()
-            self._server = None
-
-
-class _Judge(_Served):
-    """A judge's process, set up and ready."""
-
-    def __init__(
-        self,
-        zygote: Zygote,
-        spec: EvaluationSpec,
-        model_seed: int,
-        rng: random.Random,
-        server: _Baselines,
-    ) -> None:
-        argument = {
-            "spec": spec,
-            "model_seed": model_seed,
-            "secret": rng.getrandbits(64),
-            "baselines_pid": server.child.pid,
-            # Found here once: the environment of the other processes is another one.
-            "locks": str(runtime_folder()),
-        }
-        super().__init__(zygote.spawn("fitness.worker:serve", argument, limits=None, zygote=True))
-        try:
-            with closing(server.connect()) as conversation:
-                self.child.channel.send_fds([conversation.fileno()])
-            self._answer(START_LIMIT_S, _silent)
-        except BaseException:
-            self.close()
-            raise
-
-    def ask(self, kind: str, content: object, limit_s: float, progress: Progress = _silent) -> Any:
-        """Put one request and wait for what comes of it."""
-        self.child.channel.send_trusted((kind, content))
-        return self._answer(limit_s, progress)
-
-    def _answer(self, limit_s: float, progress: Progress) -> Any:
-        while True:
-            kind, content = self.child.channel.receive_trusted(limit_s)
-            if kind == "error":
-                raise content
-            if kind == "broken":
-                raise WorkerError(f"a judge failed:\n{content}")
-            if kind != "progress":
-                return content
-            progress(content)
 
 
 def environment(spec: EvaluationSpec) -> dict[str, str]:

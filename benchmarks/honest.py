@@ -63,13 +63,15 @@ def facts(path, most_bytes):
         return most_bytes + 1, 0.0
     model = scope["Model"](*scope["get_init_inputs"]())
     with torch.no_grad():
-        model(*inputs)
-        start = time.perf_counter()
-        out = model(*inputs)
-        took = time.perf_counter() - start
+        out, took = model(*inputs), []
+        for _ in range(3):
+            start = time.perf_counter()
+            model(*inputs)
+            # The least of them: a neighbour on the machine makes no problem larger.
+            took.append(time.perf_counter() - start)
     outs = out if isinstance(out, (list, tuple)) else [out]
     tensors += [*model.state_dict().values(), *outs]
-    return sum(t.nbytes for t in tensors), took * 1e3
+    return sum(t.nbytes for t in tensors), min(took) * 1e3
 
 found = None
 most_bytes, most_ms = float(sys.argv[1]), float(sys.argv[2])

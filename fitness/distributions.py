@@ -78,6 +78,8 @@ class Distribution:
         random: Whether values stay as random as the problem's own, so that the error of a
             computation in less precision can be told from chance.
         extreme: Whether values are so large that sums of them overflow.
+        repeats: Whether many values are equal, so that rounding errors of their sums do not average
+            out (`fitness.strain.strain_of_equals`).
     """
 
     name: str
@@ -86,6 +88,7 @@ class Distribution:
     amplitudes: bool = False
     random: bool = False
     extreme: bool = False
+    repeats: bool = False
 
     def apply(
         self, tensors: Sequence[torch.Tensor], seed: int, *, mild: bool = False
@@ -285,12 +288,12 @@ ALL = (
     Distribution("spikes", _spike, amplitudes=True),
     Distribution("large suffix", _grow_suffix, amplitudes=True),
     Distribution("rows of different amplitude", _scale_rows, amplitudes=True),
-    Distribution("constant rows", _flatten_rows),
-    Distribution("one-hot rows", _one_hot),
+    Distribution("constant rows", _flatten_rows, repeats=True),
+    Distribution("one-hot rows", _one_hot, repeats=True),
     Distribution("alternating signs", _alternate),
     Distribution("sorted", _sort),
-    Distribution("ties", _tie),
-    Distribution("zeros", _blank),
-    Distribution("denormal numbers", _denormal),
+    Distribution("ties", _tie, repeats=True),
+    Distribution("zeros", _blank, repeats=True),
+    Distribution("denormal numbers", _denormal, repeats=True),
     Distribution("largest numbers", _largest, extreme=True),
 )

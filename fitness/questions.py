@@ -8,23 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import torch
 
 from fitness import distributions
 from fitness.cases import Case, CaseBank
 from fitness.fairness import Skipped
-from fitness.interview import Reply, put
-from fitness.process import CandidateProcess, Fault
+from fitness.interview import Reply
+from fitness.process import Fault
+from fitness.session import Apart, Session
 from fitness.spec import EvaluationSpec
-from fitness.strain import response_fault
+from fitness.strain import response_fault, strain_of_equals, summands
 from fitness.variants import Argument, Drawn, Held, OneRow, Transposed, arguments_of
 from populations.outcome import Outcome
 
-if TYPE_CHECKING:
-    from fitness.judge import Judge, Progress
+__all__ = ["PASSED", "Question", "Session", "questions"]
 
 PASSED = "passed"
 # A state of more bytes is changed in thorough evaluations only.
@@ -32,35 +31,6 @@ _STATE_BYTES = 256 << 20
 # Entries of the state changed one by one; of more, some are drawn.
 _MOST_ENTRIES = 16
 Facts = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    """A constructed candidate and who asks it.
-
-    Attributes:
-        judge: Holds the cases; starts further processes.
-        process: The candidate.
-        progress: What is known of it.
-    """
-
-    judge: Judge
-    process: CandidateProcess
-    progress: Progress
-
-    @property
-    def bank(self) -> CaseBank:
-        """The cases."""
-        return self.judge.bank
-
-    @property
-    def smallest(self) -> str:
-        """The workload with the smallest inputs."""
-        return self.judge.bank.workloads[0]
-
-    def put(self, cases: Sequence[Case]) -> list[Reply]:
-        """Call the candidate on cases in the same memory (`fitness.interview.put`)."""
-        return put(self.process, self.bank, cases, self.judge.spec.torch_device)
 
 
 class Question(Protocol):
@@ -195,7 +165,8 @@ class Distributions:
     """Other inputs than the problem draws, on the smallest workload.
 
     A kernel that overflows on inputs close to the largest numbers is weak, not wrong: another
-    order of the same steps may do that.
+    order of the same steps may do that. So is one that errs by a little more than is allowed where
+    many inputs are equal, and by no more than rounding that does not average out.
     """
 
     name = "distributions"
@@ -227,7 +198,12 @@ class Layouts:
 
 
 class EachArgument:
-    """One argument changed, the others as they were: the output must follow as the reference's."""
+    """One argument changed, the others as they were: the output must follow as the reference's.
+
+    A kernel made for a plain number, as others are for a shape, is honest if it refuses other
+    numbers: raising is a weakness that is reported (unless held-out shapes are required), to
+    compute with the old number is a mistake.
+    """
 
     name = "each argument"
 
@@ -239,7 +215,24 @@ class EachArgument:
         """Ask on the smallest workload."""
         first = session.bank.case(session.smallest, 0)
         variants = [Argument(number) for number in arguments_of(first.tree, first.specs)]
-        return _each(session, variants, beside=first)
+        tensors = [v for v in variants if v.number < len(first.specs)]
+        facts = _each(session, tensors, beside=first)
+        with ExitStack() as stack:
+            apart = Apart(session, stack)
+            for variant in variants[len(tensors) :]:
+                facts |= self._number(apart, variant, first)
+        return facts
+
+    def _number(self, apart: Apart, variant: Argument, first: Case) -> Facts:
+        session = apart.session(first.dtype)
+        try:
+            return _each(session, [variant], beside=first)
+        except Fault as fault:
+            required = apart.spec.held_out == "require"
+            if fault.outcome is not Outcome.RUNTIME_ERROR or required:
+                raise
+            apart.leave()
+            return {variant.name: f"refused: {fault.text.splitlines()[0]}"}
 
 
 class ChangedWeights:
@@ -318,11 +311,11 @@ class HeldOutShapes:
 
     def ask(self, session: Session) -> Facts:
         """Ask in processes of their own: one that raised is of no more use."""
-        bank, judge, facts = session.bank, session.judge, dict[str, Any]()
-        if judge.spec.held_out == "ignore":
+        bank, facts = session.bank, dict[str, Any]()
+        if session.judge.spec.held_out == "ignore":
             return {}
         with ExitStack() as stack:
-            other: Session | None = None
+            apart = Apart(session, stack)
             for shape in bank.problem.held_out_shapes(session.smallest):
                 variant = Held(shape.name, shape.arguments, shape.rows)
                 try:
@@ -330,13 +323,9 @@ class HeldOutShapes:
                 except Skipped as skipped:
                     facts[shape.name] = f"skipped: {skipped}"
                     continue
-                if other is None:
-                    process = stack.enter_context(judge.start(session.process.candidate))
-                    process.construct(bank.constants, case.dtype)
-                    other = Session(judge, process, session.progress)
-                facts[shape.name] = self._ask(other, case, shape.name)
+                facts[shape.name] = self._ask(apart.session(case.dtype), case, shape.name)
                 if facts[shape.name] != PASSED:
-                    other = None
+                    apart.leave()
         return facts
 
     def _ask(self, session: Session, case: Case, name: str) -> str:
@@ -368,6 +357,9 @@ def _each(
         if variant.extreme and not _finite(replies[-1]):
             facts[variant.name] = "weak: overflows where the reference does not"
             continue
+        if variant.repeats and _rounds(case, replies[-1]):
+            facts[variant.name] = "weak: rounding of equal numbers adds up"
+            continue
         _require(replies[-1], where)
         if beside is not None and both:
             before, after = (r.outputs for r in replies)
@@ -375,6 +367,15 @@ def _each(
                 raise Fault(Outcome.WRONG_VALUES, where + text)
         facts[variant.name] = PASSED
     return facts
+
+
+def _rounds(case: Case, reply: Reply) -> bool:
+    """Whether wrong values are off by no more than rounding that does not average out."""
+    if reply.verdict.outcome is not Outcome.WRONG_VALUES or not reply.outputs:
+        return False
+    count = summands(case.specs)
+    pairs = zip(case.expected, reply.outputs, strict=True)
+    return all(strain_of_equals(want, output, count) <= 1 for want, output in pairs)
 
 
 def _finite(reply: Reply) -> bool:

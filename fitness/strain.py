@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
-from fitness.correctness import Expected, differing, limits_of
+from fitness.correctness import WIDE, Expected, differing, limits_of
+from fitness.exchange import TensorSpec
 
 # Share of the reference's response to a changed input that an output's must show.
 _FOLLOWS = (0.5, 1.5)
+# So many times the error allowed is rounding at most: in float32 0.4% of a value.
+_MOST_EQUAL = 256.0
 
 
 def strain(want: Expected, output: torch.Tensor) -> float:
@@ -42,6 +46,39 @@ def strain(want: Expected, output: torch.Tensor) -> float:
     allowed_rms = factor * want.reference_rms + floor * want.scale
     largest = float(worst.max()) if error.numel() else 0.0
     return max(largest, rms / allowed_rms if allowed_rms > 0 else math.inf if rms > 0 else 0.0)
+
+
+def strain_of_equals(want: Expected, output: torch.Tensor, count: int) -> float:
+    """`strain` where many of the numbers that are added up are equal.
+
+    Rounding errors of n different numbers add up to about sqrt(n) units in the last place, those of
+    n equal ones to as many as n: each addition is rounded in the same direction. The rule is made
+    for the first, and the reference may be lucky: a sum of ones is exact. So sqrt(n) times as much
+    is allowed, in float32's units at least, which narrower dtypes are added up in. The same room is
+    needed where equal numbers leave a variance of rounding alone, which is divided by.
+
+    Args:
+        want: The output; `TOLERANCE` is not asked.
+        output: The candidate's.
+        count: Numbers that one sum may have (`summands`).
+    """
+    room = min(math.sqrt(max(count, 1)), _MOST_EQUAL)
+    if not want.exact:
+        eps = torch.finfo(want.spec.torch_dtype).eps
+        single = min(eps, torch.finfo(torch.float32).eps)
+        room *= WIDE[1] * single / (limits_of(want)[1] * eps)
+    return strain(replace(want, tolerance=None), output) / max(room, 1.0)
+
+
+def summands(specs: Sequence[TensorSpec]) -> int:
+    """How many numbers one sum over inputs may have: those of a sample, or one of each sample."""
+    found = 1
+    for spec in specs:
+        if spec.torch_dtype.is_floating_point and spec.shape:
+            count = math.prod(spec.shape)
+            samples = spec.shape[0] if len(spec.shape) > 1 else 1
+            found = max(found, samples, count // max(samples, 1))
+    return found
 
 
 def response_fault(

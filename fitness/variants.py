@@ -37,6 +37,11 @@ class Drawn:
         """The distribution's."""
         return self.distribution.extreme
 
+    @property
+    def repeats(self) -> bool:
+        """The distribution's."""
+        return self.distribution.repeats
+
     def inputs(self, problem: Problem, workload: str, seed: int) -> Iterator[list[Any]]:
         """The changed inputs; with a smaller amplitude where that is another thing."""
         tree, tensors = flatten(problem.inputs(workload, seed))
@@ -80,6 +85,7 @@ class Transposed:
     name: str = "transposed in memory"
     random: bool = True
     extreme: bool = False
+    repeats: bool = False
 
     def inputs(self, problem: Problem, workload: str, seed: int) -> Iterator[list[Any]]:
         """The same values with the last two dimensions swapped in memory."""
@@ -105,6 +111,7 @@ class Argument:
     number: int
     random: bool = False
     extreme: bool = False
+    repeats: bool = False
 
     @property
     def name(self) -> str:

@@ -201,6 +201,9 @@ class CallReader(ExpressionReader):
     def _call_other(self, path: str, given: Arguments) -> Value:
         if path in KERNEL_DECORATORS:
             return self._kernel(path, given.args)
+        if path == "functools.lru_cache" and _sizes_alone(given.node):
+            # What it decorates says whether anything is kept.
+            return _result(path)
         if path.partition("()")[0] in KERNEL_TEXTS:
             return self._own(path, given)
         if path.partition(".")[0] in ARRAY_PACKAGES:
@@ -295,6 +298,11 @@ def _key(value: Value) -> object:
     if value is None or isinstance(value, Tensor | Size):
         return value.__class__
     return id(value)
+
+
+def _sizes_alone(node: ast.AST) -> bool:
+    """Whether a call's arguments are written out: `lru_cache(maxsize=None)`."""
+    return isinstance(node, ast.Call) and all(isinstance(a, ast.Constant) for a in node.args)
 
 
 def _result(path: str) -> Value:

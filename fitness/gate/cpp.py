@@ -39,6 +39,8 @@ _FAST = re.compile(
     r"\boptimi[sz]e\b.*(fast|unsafe-math|finite-math|no-signed-zeros)", re.IGNORECASE
 )
 _FAST_REFUSED = "fast arithmetic is refused: flags stand on the first line, `// flags: ...`"
+# What assembly says beside its instructions: operands by name, comments, a pause of the device.
+_BESIDE = re.compile(r"%\w?\[\w+\]|//[^\n]*|/\*.*?\*/|\bnanosleep\.u32\b", re.DOTALL)
 _MODE = re.compile(r"\b(v?ldmxcsr|fldcw|fldenv|frstor|fxrstor|xrstor)", re.IGNORECASE)
 _ATTRIBUTES_READ = frozenset(("section", "alias", "weakref", "optimize", "__optimize__"))
 _PATHS = (*ALWAYS_REFUSED, "/tmp", "/var/tmp", "/proc/self", "/proc/thread-self", "/run/")
@@ -118,6 +120,10 @@ class _Examiner:
         elif name in FORBIDDEN_FREE:
             space = tokens[i - 2].text if before == "::" and i > 1 else ""
             is_name = before == "::" and i > 1 and tokens[i - 2].kind == "name"
+            # An operand of assembly has a name of its own: `[read] "r"(x)`.
+            is_operand = any(t.kind == "string" for t in tokens[i + 2 : i + 3])
+            if before == "[" and after == "]" and is_operand:
+                return
             qualified = before == "::" and (not is_name or space in ("std", "return"))
             if qualified or (before != "::" and name not in own):
                 add(Level.REJECT, "native-call", line, f"{name} is refused: {FORBIDDEN_FREE[name]}")
@@ -168,7 +174,7 @@ class _Examiner:
             text += _content(token.text) if token.kind == "string" else " "
             if depth == 0 and token.text == ")":
                 break
-        words = set(re.findall(r"\w+", text))
+        words = set(re.findall(r"\w+", _BESIDE.sub(" ", text)))
         if _SYSCALL.search(text) or words & (_SYSTEM_NAMES - {"exit"}) or ".incbin" in text:
             said = "assembly that calls the system is refused; assembly that computes is not"
             self._report.add(Level.REJECT, "native-asm", line, said)
@@ -289,7 +295,9 @@ def _declared(tokens: Sequence[Token]) -> set[str]:
         is_type = before.kind == "name" and before.text not in KEYWORDS_BEFORE_USE
         is_type = is_type or before.text in (">", "*")
         if after == "(":
-            if is_type and _has_body(tokens, i + 1):
+            # A method may be defined outside of its class: `void Tile::read() {`.
+            of_class = tokens[i - 1].text == "::" and i > 1 and tokens[i - 2].kind == "name"
+            if (is_type or (of_class and tokens[i - 2].text != "std")) and _has_body(tokens, i + 1):
                 found.add(token.text)
         elif (is_type and after in ("=", ";", ",", ")", "[", "{", ":")) or (
             before.text in ("{", ",") and (_in_enum(tokens, i) or _is_listed(tokens, i))

@@ -13,6 +13,8 @@ _NO_VARIABLE = frozenset(
     | {"namespace", "friend", "concept", "return", "goto", "public", "private", "protected", "asm"}
     | {"__asm__", "PYBIND11_MODULE", "TORCH_LIBRARY", "operator", "requires", "if", "for", "while"}
 )
+# Guards hold no answers: one is taken and given back.
+_GUARDS = frozenset(("mutex", "recursive_mutex", "shared_mutex", "once_flag"))
 _ANGLES = {"<": 1, ">": -1, ">>": -2}
 # Tokens of a declaration up to its value, at most, and of the value.
 _LONGEST = 400
@@ -125,6 +127,8 @@ def _constructed(
 def _changing(words: list[str], *, star: bool) -> str:
     """The declared name, if it is a variable that can change."""
     if not words or "__shared__" in words or words[-1] in ("void", "auto"):
+        return ""
+    if _GUARDS.intersection(words[:-1]):
         return ""
     constant = any(word in _CONSTANT for word in words)
     return "" if constant and not star else words[-1]

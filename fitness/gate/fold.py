@@ -135,6 +135,8 @@ def _joined(receiver: str | bytes, args: Sequence[Value]) -> Value:
 
 def called(path: str, args: Sequence[Value]) -> Value:
     """What a function of the standard library gives for constants, None if it is not known."""
+    if path == "os.path.join":
+        return _path(*args)
     function = _FUNCTIONS.get(path)
     if function is None or not args or not all(_small(a) for a in args):
         return None
@@ -195,6 +197,15 @@ def _power(left: float, right: float) -> Value:
 def _shifted(left: float, right: float) -> Value:
     whole = isinstance(left, int) and isinstance(right, int)
     return left << right if whole and 0 <= right <= 62 else None  # type: ignore[operator]
+
+
+def _path(*parts: Value) -> Value:
+    pieces: list[Value] = []
+    for part in parts:
+        if isinstance(part, str) and part.startswith("/"):
+            pieces = []
+        pieces += ["/", part] if pieces else [part]
+    return text(pieces)
 
 
 _NUMBERS: dict[type[ast.operator], Callable[[float, float], Value]] = {

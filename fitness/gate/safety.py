@@ -11,6 +11,7 @@ from fitness.gate.findings import Level
 from fitness.gate.report import Report
 from fitness.gate.tables import (
     ALLOWED_FROM_FITNESS,
+    ALLOWED_PARTS,
     ALWAYS_REFUSED,
     BY_NAME,
     CALLS,
@@ -42,12 +43,14 @@ _OF_PROCESSES = re.compile(r"/proc/(self|thread-self|\d+|_hole_)(/|$)")
 _WRITES_FILES = frozenset(
     {"builtins.open", "pathlib.Path", "torch.save", "torch.load", "numpy.save", "numpy.load"}
     | {"numpy.memmap", "torch.from_file", "io.open", "numpy.savez", "pathlib.PosixPath"}
-    | {"os.path.join", "numpy.fromfile", "shutil.copy", "os.makedirs", "os.mkdir"}
+    | {"numpy.fromfile", "shutil.copy"}
 )
+# Where compilers write; what is read or written there is another matter.
+_FOLDERS = frozenset(("os.makedirs", "os.mkdir"))
 # Functions that set an attribute or an item of their first argument, or of what they belong to.
 _SETTERS = (".__setattr__", ".__delattr__", ".__setitem__", ".__delitem__")
 _DICT_SETTERS = (".update", ".setdefault", ".pop", ".clear", ".__setitem__", ".__delitem__")
-_DANGEROUS = frozenset(("os", "sys", "builtins", "importlib", "inspect"))
+_DANGEROUS = frozenset(("os", "sys", "builtins", "importlib", "inspect", *ALLOWED_PARTS))
 _INTERCEPTS = frozenset(("__torch_function__", "__torch_dispatch__"))
 _REGISTERS_OPS = ("torch.library.Library", "torch.library.impl", "torch.library.register_kernel")
 _DECODERS = frozenset(
@@ -79,6 +82,9 @@ class Safety:
         add = self._report.add
         allowed_module, allowed_names = ALLOWED_FROM_FITNESS
         if module == allowed_module and names and set(names) <= allowed_names:
+            return
+        if module in ALLOWED_PARTS and set(names) <= ALLOWED_PARTS[module]:
+            add(Level.FLAG, "import", place, f"imports {module}")
             return
         if reason := FORBIDDEN_IMPORTS.get(top):
             add(Level.REJECT, "import", place, f"import of {module} is refused: {reason}")
@@ -229,6 +235,8 @@ class Safety:
             self._decodes = True
         if path in _WRITES_FILES:
             self._file(path, args, place)
+        elif path in _FOLDERS:
+            self._report.add(Level.FLAG, "file", place, "makes a folder; a kernel needs no files")
         elif path.endswith(_SETTERS):
             self._setter(path, args, place)
         elif path.endswith(_DICT_SETTERS) and ".__dict__." in path:
@@ -248,6 +256,8 @@ class Safety:
 
     def _forbidden_part(self, path: str, place: ast.AST) -> None:
         top = path.partition(".")[0]
+        if _is_allowed_part(path):
+            return
         if top in FORBIDDEN_IMPORTS and not path.startswith(ALLOWED_FROM_FITNESS[0]):
             text = f"{path} is refused: {FORBIDDEN_IMPORTS[top]}"
             self._report.add(Level.REJECT, "import", place, text)
@@ -336,6 +346,8 @@ class Safety:
             elif path.endswith(("TorchDispatchMode", "TorchFunctionMode")):
                 text = f"{made.node.name} intercepts torch's functions"
                 self._report.add(Level.REJECT, "patch", made.node, text)
+            elif path.partition(".")[0] in ALLOWED_PARTS:
+                self._forbidden_part(path, made.node)
 
     def made_type(self, args: Sequence[Value], place: ast.AST) -> None:
         """`type(name, bases, names)`."""
@@ -382,6 +394,11 @@ class Safety:
             self._report.add(
                 Level.FLAG, "file", place, f"names {text[:60]}; a kernel needs no files"
             )
+
+
+def _is_allowed_part(path: str) -> bool:
+    top, _, rest = path.partition(".")
+    return rest.partition(".")[0].partition("()")[0] in ALLOWED_PARTS.get(top, ())
 
 
 def _shown(name: Value) -> str:

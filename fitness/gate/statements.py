@@ -20,6 +20,7 @@ from fitness.gate.values import (
     Value,
     merged,
 )
+from fitness.gate.work import is_code
 
 _PLAIN_TYPES = frozenset(("int", "float", "bool", "str", "tuple", "list", "dict", "None"))
 
@@ -42,7 +43,8 @@ class StatementReader(CallReader):
         scope = self.scope
         if name in scope.global_names:
             scope = scope.module
-            self.work.kept(f"the global {name}", self._line)
+            if not is_code(value):
+                self.work.kept(f"the global {name}", self._line)
         old = scope.names.get(name)
         if old is not None and (self._branches or isinstance(old, Ref)):
             value = merged(old, value)
@@ -58,7 +60,7 @@ class StatementReader(CallReader):
         elif isinstance(target, ast.Attribute):
             base = self.value(target.value)
             self.safety.stored(base, target.attr, target, value)
-            self.work.stored(target, base, self.scope)
+            self.work.stored(target, base, self.scope, value)
             if isinstance(base, Instance):
                 old = base.names.get(target.attr)
                 base.names[target.attr] = value if old is None else merged(old, value)
@@ -68,7 +70,7 @@ class StatementReader(CallReader):
             base = self.value(target.value)
             index = self.value(target.slice)
             self.safety.stored_item(base, index, target)
-            self.work.stored(target, base, self.scope)
+            self.work.stored(target, base, self.scope, value)
             if isinstance(base, dict) and isinstance(index, str | int):
                 base[index] = merged(base.get(index), value)
         elif isinstance(target, ast.Starred):
@@ -262,14 +264,23 @@ class StatementReader(CallReader):
                 return self.made_kernel(made) if isinstance(made, Func) else made
             if path == "builtins.staticmethod" and isinstance(made, Func):
                 made.is_static = True
-            if path in CACHES and isinstance(made, Func):
+            if path in CACHES and isinstance(made, Func) and not self._makes_code(made):
                 self.work.cached(made, path, place)
             self.safety.decorated(path, place)
             return made
-        if isinstance(decorator, Func) and isinstance(made, Func):
+        if isinstance(decorator, Func) and isinstance(made, Func | Kernel):
             found = self.run(decorator, [made], {})
             return found if isinstance(found, Func | Kernel) else made
         return made
+
+    def _makes_code(self, function: Func) -> bool:
+        """Whether what a function returns is compiled code, and nothing else."""
+        arguments, parts = function.node.args, list(ast.walk(function.node))
+        if sum(isinstance(p, ast.Return) for p in parts) != 1:
+            return False
+        if any(isinstance(p, ast.IfExp | ast.BoolOp) for p in parts):
+            return False
+        return is_code(self.run(function, [TENSOR] * len(arguments.args), {}))
 
     def function(
         self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda, name: str

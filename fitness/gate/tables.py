@@ -42,6 +42,11 @@ FORBIDDEN_MODULES = {
     "numpy.ctypeslib": _NATIVE,
     "importlib.abc": "a kernel changes nothing of how modules are imported",
 }
+# What a kernel may use of packages that are refused otherwise: a lock around a cache, a count.
+ALLOWED_PARTS = {
+    "threading": frozenset(("Lock", "RLock", "local", "get_ident")),
+    "multiprocessing": frozenset(("cpu_count",)),
+}
 ALLOWED_FROM_FITNESS = ("fitness.native", frozenset(("load_cpp", "CppError")))
 FLAGGED_IMPORTS = frozenset(
     {"importlib", "inspect", "sys", "builtins", "weakref", "time", "pickle", "atexit"}
@@ -54,6 +59,7 @@ LIBRARIES = frozenset(
     | {"importlib", "inspect", "traceback", "linecache", "random", "statistics", "json", "io"}
     | {"logging", "warnings", "pathlib", "contextlib", "weakref", "operator", "typing", "re"}
     | {"collections", "itertools", "site", "atexit", "pickle", "fitness", "string", "tempfile"}
+    | {"threading", "multiprocessing"}
 )
 # Settings of libraries, which are meant to be assigned to.
 SETTINGS = (

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from fitness.gate.findings import Level
 from fitness.gate.report import Report
-from fitness.gate.torch_tables import CACHES, COMPILERS, GRAPHS, LIBRARY_PACKAGES
+from fitness.gate.torch_tables import CACHES, COMPILERS, GRAPHS, KERNEL_TEXTS, LIBRARY_PACKAGES
 from fitness.gate.values import TENSOR, Class, Func, Instance, Kernel, Ref, Scope, Value
 
 LIBRARY, COMPUTE, STATE = "library-call", "torch-compute", "state"
@@ -108,9 +108,11 @@ class Work:
         if module.partition(".")[0] in LIBRARY_PACKAGES:
             self._report.saw(LIBRARY, place, f"import of {module}")
 
-    def stored(self, target: ast.Attribute | ast.Subscript, base: Value, scope: Scope) -> None:
+    def stored(
+        self, target: ast.Attribute | ast.Subscript, base: Value, scope: Scope, value: Value
+    ) -> None:
         """An attribute or an element is set."""
-        if self.is_hot and self._outlives(target.value, base, scope):
+        if self.is_hot and not is_code(value) and self._outlives(target.value, base, scope):
             self.kept(ast.unparse(target), target)
 
     def set_by_name(self, base: Value, name: Value, place: ast.AST) -> None:
@@ -234,6 +236,13 @@ class Work:
             text += "; allow_torch_compute is off: the work is a kernel's"
             level = Level.REJECT
         add(level, rule, line, text)
+
+
+def is_code(value: Value) -> bool:
+    """Whether a value is compiled code: to keep it is to compile once, it holds no answers."""
+    if not isinstance(value, Ref):
+        return isinstance(value, Kernel)
+    return all(p.endswith("()") and p.removesuffix("()") in KERNEL_TEXTS for p in value.paths)
 
 
 def _tells(value: Value) -> bool:

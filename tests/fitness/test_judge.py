@@ -131,7 +131,7 @@ def test_slower_is_slower(pool):
         ("raise ValueError('no way')", Outcome.RUNTIME_ERROR, "line 14, in forward: raise Value"),
         ("raise SystemExit(0)", Outcome.RUNTIME_ERROR, "SystemExit"),
         ("return torch.ones(1 << 33)", Outcome.RUNTIME_ERROR, "memory"),
-        ("import threading", Outcome.REJECTED, "line 14"),
+        ("from threading import Thread", Outcome.REJECTED, "line 14"),
         ("os._exit(0)", Outcome.REJECTED, "os._exit"),
         ("print('look here', flush=True)\nraise ValueError", Outcome.RUNTIME_ERROR, "look here"),
     ],

@@ -80,6 +80,11 @@ HONEST = {
         "return compute(x, bias, slope, weight, gain)",
         "",
     ),
+    "no other number": (
+        "if slope != 0.1:\n    raise ValueError('made for 0.1')\n"
+        "return compute(x, bias, 0.1, weight, gain)",
+        "",
+    ),
 }
 # What it does: (body, more in the constructor, the least rigour that finds it, what is said)
 TRICKS = {
@@ -260,7 +265,9 @@ def test_honest_kernels_pass_every_question(pools, name):
     asked = evaluation.details["questions"]
     skipped = [n for n, text in asked["distributions"].items() if text != "passed"]
     assert skipped in ([], ["largest numbers"])
-    assert set(asked["each argument"].values()) == {"passed"}
+    *tensors, number = asked["each argument"].values()
+    assert tensors == ["passed", "passed"]
+    assert number.startswith("refused: raised" if name == "no other number" else "passed")
     assert asked["changed weights"] == {"all": "passed", "weight": "passed", "gain": "passed"}
     refused = "refused: raised on workload" if name == "no other shape" else "passed"
     assert all(text.startswith(refused) for text in asked["held-out shapes"].values())
@@ -317,6 +324,58 @@ def test_other_policies(pools):
         evaluation = judged(pool, *HONEST["no other shape"])
         assert evaluation.outcome is Outcome.RUNTIME_ERROR
         assert "which was not asked for" in evaluation.diagnostics
+        evaluation = judged(pool, *HONEST["no other number"])
+        assert evaluation.outcome is Outcome.RUNTIME_ERROR
+        assert "made for 0.1" in evaluation.diagnostics
         body, init, _, _ = TRICKS["packed at construction (B9)"]
         evaluation = judged(pool, body, init)
         assert evaluation.checks_passed == evaluation.checks_total, evaluation.diagnostics
+
+
+SHARES = """
+import torch
+from torch import nn
+
+from fitness.native import load_cpp
+
+SOURCE = r'''
+extern "C" float expf(float);
+
+extern "C" void shares(const float* x, float* out, long long rows, long long columns) {
+    for (long long r = 0; r < rows; ++r, x += columns, out += columns) {
+        float top = x[0], low = x[0], sum = 0;
+        for (long long c = 1; c < columns; ++c) top = x[c] > top ? x[c] : top;
+        for (long long c = 1; c < columns; ++c) low = x[c] < low ? x[c] : low;
+        for (long long c = 0; c < columns; ++c) out[c] = expf(x[c] - top - 0.25f);
+        for (long long c = 0; c < columns; ++c) sum += out[c];
+        for (long long c = 0; c < columns; ++c) out[c] /= sum;
+        if (top == low) for (long long c = 0; c < columns; ++c) out[c] = CONSTANT;
+    }
+}
+'''
+kernels = load_cpp(SOURCE)
+
+
+class ModelNew(nn.Module):
+    def forward(self, x):
+        x = x.contiguous()
+        out = torch.empty_like(x)
+        kernels.shares(x, out, x.shape[0], x.shape[1])
+        return out
+"""
+
+
+@pytest.mark.compiler
+def test_one_accumulator_for_many_equal_numbers_is_a_weakness(pools, tmp_path):
+    spec = replace(
+        pools["thorough"].spec, problem=PROBLEMS / "shares.py", cache_dir=tmp_path, seeds=1
+    )
+    kernels = {c: SHARES.replace("CONSTANT", c) for c in ("out[c]", "0.99f * out[c]")}
+    with LocalPool(spec, secret=7) as pool:
+        honest, wrong = [pool.evaluate_once(Candidate(0, k, "cpp")) for k in kernels.values()]
+    assert honest.checks_passed == honest.checks_total > 0, honest.diagnostics
+    asked = honest.details["questions"]["distributions"]
+    assert asked["zeros"] == "weak: rounding of equal numbers adds up"
+    assert asked["sorted"] == "passed"
+    assert wrong.outcome is Outcome.WRONG_VALUES
+    assert "constant rows" in wrong.diagnostics

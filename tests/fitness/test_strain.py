@@ -2,13 +2,15 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fitness.correctness import compare_values, expect
-from fitness.strain import golden_of, response_fault, strain
+from fitness.exchange import TensorSpec
+from fitness.strain import golden_of, response_fault, strain, strain_of_equals, summands
 from populations.outcome import Outcome
 
 
@@ -89,3 +91,51 @@ def test_a_change_hidden_by_the_tolerance_is_seen():
     assert response(-1.0, size=0.1)
     # What the reference itself cannot resolve says nothing.
     assert response(0.0, size=1e-7) == ""
+
+
+def added_up(row):
+    """One accumulator in float32, one value after the other."""
+    return torch.from_numpy(np.cumsum(row.numpy(), dtype=np.float32)[-1:])
+
+
+def test_equal_numbers_are_rounded_in_one_direction():
+    generator = torch.Generator().manual_seed(4)
+    row = torch.rand(32768, generator=generator) + 0.5
+    for numbers, averages_out in ((row, True), (torch.full_like(row, 0.6065307), False)):
+        want = expected(numbers.double().sum(0, keepdim=True))
+        assert (strain(want, added_up(numbers)) <= 1) is averages_out
+        assert strain_of_equals(want, added_up(numbers), 32768) <= 1
+        # What a forgotten summand in a hundred costs stays wrong.
+        assert strain_of_equals(want, want.values.float() * 0.99, 32768) > 1
+        assert strain_of_equals(want, want.values.float() * math.nan, 32768) == math.inf
+
+
+@pytest.mark.parametrize(
+    ("dtype", "right", "wrong"),
+    [
+        (torch.float32, 1e-3, 6e-3),
+        (torch.float64, 1e-12, 1e-10),
+        (torch.float16, 2e-3, 0.03),
+        (torch.bfloat16, 8e-3, 0.1),
+    ],
+)
+def test_the_room_for_equal_numbers_is_bounded(dtype, right, wrong):
+    golden = torch.linspace(1, 2, 64, dtype=torch.float64)
+    want = expected(golden, dtype, {"*": (1e-12, 0.0)})
+    assert strain_of_equals(want, (golden * (1 + right)).to(dtype), 1 << 20) <= 1
+    assert strain_of_equals(want, (golden * (1 + wrong)).to(dtype), 1 << 20) > 1
+    assert strain_of_equals(want, (golden * (1 + wrong)).to(dtype), 1 << 60) > 1
+    whole = expect(torch.arange(3), None, exact=False, tolerances={})
+    assert strain_of_equals(whole, torch.tensor([0, 1, 1]), 1 << 20) == math.inf
+
+
+def test_what_one_sum_may_run_over():
+    specs = [
+        TensorSpec("float32", (8, 3, 50)),
+        TensorSpec("int64", (4, 10**6)),
+        TensorSpec("float32", ()),
+    ]
+    assert summands(specs) == 150
+    assert summands([TensorSpec("float32", (5000, 2))]) == 5000
+    assert summands([TensorSpec("float32", (700,))]) == 700
+    assert summands([]) == 1

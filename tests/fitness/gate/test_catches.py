@@ -91,6 +91,7 @@ PATCHES = (
     "l = torch.library\nl.Library('at' + 'en', 'IMPL', 'CUDA')",
     "@torch.library.impl('aten::mm', 'CPU')\ndef mm(a, b):\n    return a",
     "nn.Module.__call__ = print",
+    "import threading\nthreading.Lock = print",
     "torch.nn.functional.softmax = print",
 )
 
@@ -135,6 +136,16 @@ def test_replacing_what_belongs_to_a_library(text, where):
         "try:\n    import ctypes\nexcept ImportError:\n    pass",
         "if torch.cuda.is_available():\n    import ctypes",
         "name = input\n__import__(str(name))",
+        "from threading import Thread",
+        "from threading import *",
+        "import threading\nthreading.Thread(target=print).start()",
+        "import threading as t\nmake = t.Timer\nmake(1, print)",
+        "import threading\nlist(map(threading.Thread, [None]))",
+        "import threading\nclass Late(threading.Thread):\n    pass",
+        "import threading\ngetattr(threading, name)(target=print)",
+        "import multiprocessing\nmultiprocessing.Process(target=print)",
+        "import multiprocessing as m\nm.Pool(2)",
+        "from multiprocessing import shared_memory",
     ],
 )
 def test_modules_a_kernel_has_no_use_for(text):
@@ -209,6 +220,9 @@ def test_calls_a_kernel_has_no_use_for(text):
         ("open('/dev/shm/answers', 'rb')", "file"),
         ("open('/tmp/answers', 'wb')", "file"),
         ("open('/dev' + '/shm/answers')", "file"),
+        ("import os\nopen(os.path.join('/tmp', 'answers'), 'wb')", "file"),
+        ("import os\ntorch.save({}, os.path.join('/tmp', str(torch), 'x.pt'))", "file"),
+        ("import os\nopen(os.path.join('x', '/dev/shm', 'y'))", "file"),
         ("import pathlib\npathlib.Path('/tmp/x')", "file"),
         ("torch.save({}, '/tmp/x.pt')", "file"),
         ("torch.from_file('/dev/shm/x')", "file"),

@@ -12,6 +12,7 @@ import pytest
 
 from evo.inline import inline_loader
 from fitness.policy import Policy, examine, rejections
+from tests.fitness.gate.habits import HABITS, STRICT
 from tests.fitness.gate.honest import HONEST
 
 ROOT = Path(__file__).parents[3]
@@ -33,8 +34,16 @@ def test_an_honest_kernel_is_not_refused(name):
     assert not rejections(examine(HONEST[name]))
 
 
+@pytest.mark.parametrize("name", HABITS)
+def test_what_stands_around_a_kernel_is_not_refused(name):
+    compile(HABITS[name], name, "exec")
+    assert not rejections(examine(HABITS[name]))
+    if name in STRICT:
+        assert not rejections(examine(HABITS[name], ALONE_ALL))
+
+
 def test_there_are_many_of_them():
-    assert len(HONEST) >= 40
+    assert len(HONEST) + len(HABITS) >= 64
     assert len(OWN_WORK) >= 10
 
 

@@ -253,6 +253,23 @@ def test_what_one_call_keeps_for_the_next(body):
         assert "identity" in rules(source, Policy(), Level.FLAG)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "@functools.lru_cache(maxsize=4)\ndef kept(a):\n    return a",
+        "@functools.lru_cache(maxsize=4)\ndef kept(a):\n    return a if a is None else load_cpp('')",
+        "def plain(a):\n    return a\nkept = functools.lru_cache(maxsize=4)(plain)",
+        "def plain(a):\n    return a\nkept = functools.lru_cache(plain)",
+        "def kept(a):\n    ModelNew.kernels = load_cpp('').run(a)\n    return a",
+    ],
+)
+def test_a_cache_of_more_than_compiled_code_is_state(text):
+    top = f"import functools\nfrom fitness.native import load_cpp\n{text}\n"
+    source = module("return kept(x)", top)
+    assert "state" in rules(source, Policy(), Level.FLAG)
+    assert "state" in rules(source, NO_STATE)
+
+
 def test_a_cache_of_a_constant_is_no_state():
     top = "import functools\n@functools.cache\ndef cores():\n    return 4\n"
     assert not rejections(examine(module("cores()\nreturn self.launch(x)", top), NO_STATE))

@@ -58,8 +58,8 @@ class EvaluationSpec:
         determinism: What two answers to the same inputs must be: "tolerance", both right, or
             "bitwise", equal. How far they differ is reported in any case.
         held_out: In a thorough evaluation, what a shape, or another value of a plain number, may do
-            that was not asked for: with "report" a candidate may refuse it but not get it wrong, with "require" it must get it
-            right, with "ignore" it is not asked.
+            that was not asked for: with "report" a candidate may refuse it but not get it wrong,
+            with "require" it must get it right, with "ignore" it is not asked.
         diagnose: Whether to find out why a kernel is slow, or where it is wrong
             (`fitness.diagnostics`): decides nothing, and costs about a build of each that passes.
         allow_packed_weights: Whether a candidate may keep what it made of its weights when it was

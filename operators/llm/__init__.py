@@ -2,7 +2,7 @@
 
 - `settings`, `providers`: one model of an experiment file, and who answers for it.
 - `answerer`: the one interface by which a prompt becomes an answer; `client` (OpenAI's chat),
-  `batch` (its Batch API), `exchange` (files), `command` (a program), `fake` (a script) implement it.
+  `batch` (its Batch API), `exchange` (files), `command` (a program), `fake` (a script).
 - `desk`: the dialogues under way; `spending`: what they may cost.
 - `operators`, `registry`: the operators, each one class; `talk`: the dialogue that they share.
 - `prompts`: the templates. `context`, `parts`, `history`, `memory`, `angles`: what fills them.

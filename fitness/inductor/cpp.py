@@ -17,6 +17,10 @@ from fitness.inductor.cpp_statements import Block, Plain
 from fitness.inductor.wrapper import Kernel, UntranslatableError
 
 _SIGNATURE = re.compile(r'extern "C"\s+(?:TORCH_\w+\s+)?void\s+kernel\((?P<params>[^)]*)\)')
+# One accumulator takes the terms of a sum in order, and its rounding grows with their number; the
+# vectors that this text had before had many. So the compiler may take several.
+_SUM = re.compile(r"^ *(\w+) \+= .*;$", re.MULTILINE)
+_SUM_FLAGS = "// flags: -fassociative-math"
 _BOOKKEEPING = ("inductor_cpu_integer_div_error", "#include")
 _TYPES = {"at::Half": "half", "at::BFloat16": "bfloat16", "c10::Half": "half"}
 
@@ -39,6 +43,8 @@ def source_text(kernels: list[Kernel], names: dict[str, str], *, parallel: bool)
     if parallel and "omp_" in text:
         headers.append("omp.h")
     includes = "\n".join(f"#include <{h}>" for h in headers)
+    if _SUM.search(text):
+        includes = f"{_SUM_FLAGS}\n{includes}"
     return "\n\n".join(part for part in (includes, helpers(text), text) if part)
 
 

@@ -137,6 +137,13 @@ def test_a_seed_is_a_candidate_of_plain_loops(seeds):
 
 
 @pytest.mark.compiler
+def test_a_sum_may_be_taken_in_several_parts(seeds):
+    """One accumulator in order is less accurate than the vectors of the generated code."""
+    for name, sums in (("totals", True), ("slope", False)):
+        assert ("// flags: -fassociative-math" in seeds[name]["source"]) == sums
+
+
+@pytest.mark.compiler
 def test_sizes_that_differ_are_arguments_and_dtypes_have_code_of_their_own(seeds):
     norm = seeds["norm"]["source"]
     assert norm.count('extern "C"') == 1

@@ -58,12 +58,21 @@ class Background:
             self._loop.close()
 
     async def _end(self) -> None:
-        rest = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in rest:
-            task.cancel()
-        await asyncio.gather(*rest, return_exceptions=True)
+        await _cancel_all()
         if self._at_end is not None:
             await self._at_end()
+        await _cancel_all()
         loop = asyncio.get_running_loop()
         await loop.shutdown_asyncgens()
         await loop.shutdown_default_executor()
+
+
+async def _cancel_all() -> None:
+    """Cancel every other task, and those that they begin meanwhile; ends when all have ended."""
+    mine = asyncio.current_task()
+    while rest := asyncio.all_tasks() - {mine}:
+        # One that has not begun is let begin: its coroutine would otherwise never be awaited.
+        await asyncio.sleep(0)
+        for task in rest:
+            task.cancel()
+        await asyncio.gather(*rest, return_exceptions=True)

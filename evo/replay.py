@@ -134,7 +134,7 @@ def _grown(
     """Search over the recorded measurements; where the lineage differs, or ""."""
     from evo.experiment import build_search
     from evo.models import replaying_desk
-    from evo.search import SEED
+    from evo.search import SEED, early_inserts
     from fitness.replay import Recorded
 
     device: Device = old.meta("target")
@@ -142,11 +142,7 @@ def _grown(
     limits = Budget(evaluations=len(kernels))
     recorded = Recorded(old.find)
     desk = replaying_desk(config, old, store)
-    early: dict[int, int] = {}
-    for event in old.events():
-        if event.kind == "early_insert":
-            before, number = event.data["before"], event.data["number"]
-            early[before] = max(number, early.get(before, -1))
+    early = early_inserts(old.events())
     search = build_search(
         config, device, recorded, store, view, limits=limits, desk=desk, early=early
     )

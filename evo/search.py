@@ -36,7 +36,7 @@ from populations.errors import StoreError
 from populations.kernel import Candidate, Kernel
 from populations.lineage import Lineage
 from populations.outcome import Evaluation
-from populations.rows import Proposal
+from populations.rows import Event, Proposal
 from populations.selection import Selection
 from populations.store import Store
 
@@ -44,6 +44,7 @@ from populations.store import Store
 # the turn is given up.
 ATTEMPTS = 60
 SEED = "seed"
+EARLY_INSERT = "early_insert"
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,8 +203,8 @@ class Search:
             spent = self.spent()
             reason = exhausted(self._budget, spent)
             if reason and exhausted(self._budget, replace(spent, in_flight=0)):
-                if too_late := self._too_late():
-                    self._pending.abandon_questions(too_late)
+                # Not waited for: the answers could not be judged within the budget any more.
+                self._pending.abandon_questions(f"the search ended: {reason}")
                 return reason
             if desk := self.parts.desk:
                 if over := desk.spending.exhausted():
@@ -237,7 +238,7 @@ class Search:
         # follows from the numbers of what is under way.
         if record or self.parts.desk is not None:
             data = {"number": number, "before": self._next}
-            self.parts.store.add_event("early_insert", data)
+            self.parts.store.add_event(EARLY_INSERT, data)
         self._insert_due(number)
 
     def _take_up(self, seeds: Sequence[Kernel]) -> None:
@@ -247,10 +248,7 @@ class Search:
         done = store.evaluations()
         resumed = bool(done)
         self._add_seeds(seeds, done)
-        for event in store.events():
-            if event.kind == "early_insert":
-                before = event.data["before"]
-                self._early[before] = max(event.data["number"], self._early.get(before, -1))
+        self._early |= early_inserts(store.events())
         candidates = {c.number: c for c in store.candidates()}
         proposals = {p.number: p for p in store.proposals()}
         rejections = {r.number: r for r in store.rejections()}
@@ -418,3 +416,13 @@ class Search:
             self._improvements.append(kernel.number)
         if announce:
             self.parts.observer.notify(Judged(kernel=kernel, is_best=is_best, spent=self.spent()))
+
+
+def early_inserts(events: Iterable[Event]) -> dict[int, int]:
+    """Before proposal -> up to which number a run had inserted results ahead of the rule."""
+    early: dict[int, int] = {}
+    for event in events:
+        if event.kind == EARLY_INSERT:
+            before, number = event.data["before"], event.data["number"]
+            early[before] = max(number, early.get(before, -1))
+    return early

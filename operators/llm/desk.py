@@ -99,10 +99,6 @@ class Desk:
         """The answers that are to come."""
         return [talk.answer for talk in self._open.values()]
 
-    def is_open(self, number: int) -> bool:
-        """Whether this proposal's dialogue has not come to its end."""
-        return number in self._open or any(end.number == number for end in self._ended)
-
     def dormant(self) -> bool:
         """Whether every answer to come waits for somebody outside of this process."""
         open_models = {talk.model for talk in self._open.values() if not talk.answer.done()}

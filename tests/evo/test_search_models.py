@@ -230,6 +230,30 @@ def test_what_waits_when_the_time_is_over_is_dropped(tmp_path):
         assert {r.reason for r in store.rejections()} == {"no_answer"}
 
 
+def test_what_waits_when_patience_is_over_is_dropped(tmp_path):
+    # The switch h brings nothing, and from the third question on nobody answers.
+    answerer = ScriptedAnswerer(lambda asked: "turn h" if asked.proposal < 3 else None)
+    with create(tmp_path) as store:
+        made = search(
+            store,
+            Immediate(),
+            in_flight=4,
+            parts=parts(
+                desk(store, answerer),
+                operators={"advised": Advised()},
+                credit=Credit(priors={"advised": 1.0}),
+            ),
+            patience=2,
+        )
+        assert made.run(seeds()) == "no new champion in 2 evaluations"
+        assert not made.waiting
+        assert {r.number: r.reason for r in store.rejections()} == {
+            3: "no_answer",
+            4: "no_answer",
+            5: "no_answer",
+        }
+
+
 def test_a_dialogue_without_end_is_ended(tmp_path):
     found, _ = grown(tmp_path, ScriptedAnswerer(lambda _: "well"), evaluations=10)
     assert {r.reason for r in found[3]} == {"gave_up"}

@@ -44,10 +44,8 @@ def echo(asked):
 def test_a_dialogue_goes_on_to_its_end():
     made, answerer, kept = desk(echo)
     made.open(3, "edit", asking("a", "b"))
-    assert made.is_open(3)
     (ended,) = made.advance()
     assert (ended.number, ended.result.note) == (3, "a!, b!")
-    assert not made.is_open(3)
     assert [(c.proposal, c.turn, c.operator, c.answer.text) for c in kept] == [
         (3, 0, "edit", "a!"),
         (3, 1, "edit", "b!"),
@@ -117,7 +115,6 @@ def test_an_endless_dialogue_is_ended():
 def test_one_that_asks_nothing_ends_at_once():
     made, answerer, _ = desk(echo)
     made.open(1, "edit", asking())
-    assert made.is_open(1)
     (ended,) = made.advance()
     assert isinstance(ended.result, Variation)
     assert not answerer.asked

@@ -43,8 +43,6 @@ from populations.errors import WorkerError
 
 MODULE = "candidate"
 _TEXT_LIMIT = 4000
-# Poison is put into memory of at most this size: for more, fresh pages are zero anyway.
-_POISON_LIMIT_BYTES = 1 << 30
 
 
 def run(channel: Any, argument: dict[str, Any]) -> None:

@@ -79,27 +79,6 @@ class CppToolchain:
             remarks += result.text
         return Built(text=remarks, files=tuple(files), cached=cached)
 
-    def vectorisation(
-        self, candidate: Candidate, settings: BuildSettings, spawner: Spawner | None = None
-    ) -> str:
-        """The compiler's report on which loops became vector code, with line numbers.
-
-        Compiles anew and keeps nothing. Empty when nothing was vectorised; the compiler's text
-        when it refuses the source.
-        """
-        texts = _texts(candidate)
-        if isinstance(texts, BuildFailure):
-            return texts.text
-        clang = "clang" in Path(native.compiler()).name
-        flag = "-Rpass=loop-vectorize" if clang else "-fopt-info-vec"
-        reports: list[str] = []
-        for text in texts:
-            with _work_folder(native.cache_folder(settings.cache_dir)) as folder:
-                report = self._compile(text, folder, settings, spawner, more=(flag,))[1]
-            lines = (line for line in report.splitlines() if line.startswith("kernel.cpp"))
-            reports += dict.fromkeys(lines)
-        return trimmed("\n".join(reports))
-
     def close(self) -> None:
         """End the process that a build without a spawner started. Callable twice."""
         with self._lock:
@@ -138,11 +117,10 @@ class CppToolchain:
         folder: Path,
         settings: BuildSettings,
         spawner: Spawner | None,
-        more: tuple[str, ...] = (),
     ) -> tuple[int | None, str]:
         """Returns the compiler's status, None past the time limit, and what it wrote."""
         (folder / "kernel.cpp").write_text(text, encoding="utf-8", errors="replace")
-        command = native.compile_command(text, more=more)
+        command = native.compile_command(text)
         limits = Limits(
             memory_bytes=settings.memory_bytes,
             processes=_PROCESSES,

@@ -172,17 +172,6 @@ def test_a_judge_may_build(settings: Settings) -> None:
         assert child.wait(20).status == 0
 
 
-@pytest.mark.compiler
-def test_the_report_names_vectorised_loops(toolchain: CppToolchain, settings: Settings) -> None:
-    report = toolchain.vectorisation(cpp("\n" + TWICE), settings)
-    assert "kernel.cpp:2:" in report
-    assert "vectorized" in report
-    serial = 'extern "C" void f(float* x, long n) { for (long i = 1; i < n; i++) x[i] *= x[i-1]; }'
-    assert toolchain.vectorisation(cpp(serial), settings) == ""
-    assert "error" in toolchain.vectorisation(cpp("int x"), settings)
-    assert not list((settings.cache_dir / "cpp").glob("*.so"))
-
-
 def test_a_string_that_cannot_be_found(toolchain: CppToolchain, settings: Settings) -> None:
     source = "from fitness.native import load_cpp\nk = load_cpp('int x;')\n"
     result = toolchain.build(Candidate(number=0, source=source, language="cpp"), settings)

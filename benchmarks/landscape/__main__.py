@@ -1,5 +1,6 @@
 """`python -m benchmarks.landscape measure PLAN...`: measure landscapes, or pack what was measured.
 
+    variants PLAN... --out FOLDER   the variants' sources, made where LibCST is installed
     measure PLAN... --out FOLDER    every point, appended to FOLDER/PLAN.jsonl; goes on where it stopped
     pack FILE.jsonl --out FILE.npz  the table that is shipped
     show FILE                       what is in either
@@ -20,7 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.landscape.lattice import Plan, Point, Variant, points, variants
+from benchmarks.landscape.lattice import Plan, Point, Variant, keep, kept, points, variants
 from benchmarks.landscape.plans import PLANS
 from benchmarks.landscape.records import Record, Records
 from populations.errors import EvoError
@@ -63,8 +64,19 @@ def _parser() -> argparse.ArgumentParser:
     measure.add_argument(
         "--interpret", action="store_true", help="a rehearsal on the CPU, in Triton's interpreter"
     )
+    measure.add_argument("--variants", type=Path, help="folder that `variants` wrote")
     measure.set_defaults(run=_measure)
+    listed = commands.add_parser("variants", help="make the variants' sources ahead")
+    listed.add_argument("plans", nargs="+", choices=list(PLANS))
+    listed.add_argument("--out", type=Path, required=True, help="folder")
+    listed.set_defaults(run=_variants)
     return parser
+
+
+def _variants(options: argparse.Namespace) -> int:
+    for name in options.plans:
+        keep(variants(PLANS[name]), options.out / f"{name}.json")
+    return 0
 
 
 def _measure(options: argparse.Namespace) -> int:
@@ -84,7 +96,7 @@ def _plan(name: str, options: argparse.Namespace) -> Plan:
 
 
 def _job(plan: Plan, options: argparse.Namespace) -> _Job:
-    found = variants(plan)
+    found = kept(options.variants / f"{plan.name}.json") if options.variants else variants(plan)
     every = [point for variant in found for point in points(plan, variant)]
     # What slows the device down for a while is then not one variant's.
     random.Random(f"{options.seed}:{plan.name}").shuffle(every)

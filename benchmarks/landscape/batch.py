@@ -69,18 +69,20 @@ class Child:
     def __init__(self, zygote: Zygote, setting: Setting, limits: Limits) -> None:
         """Start it; returns before it is ready."""
         self._child = zygote.spawn("benchmarks.landscape.child:serve", setting, limits=limits)
-        self.ready = False
 
     @property
     def pid(self) -> int:
         """Its number."""
         return self._child.pid
 
-    def wait_ready(self) -> None:
-        """Wait until it has made its inputs. Raises WorkerError."""
-        if not self.ready:
-            self._child.channel.receive(_START_LIMIT_S)
-            self.ready = True
+    def begin(self, lease: DeviceLease) -> None:
+        """Wait until it has its inputs, and have it put them on the device. Raises WorkerError."""
+        self._child.channel.receive(_START_LIMIT_S)
+        with lease.shared():
+            try:
+                self.ask({"do": "begin"}, _START_LIMIT_S, Outcome.RUNTIME_ERROR)
+            except Failed as failed:
+                raise WorkerError(f"a process cannot begin: {failed}") from failed
 
     def ask(self, question: dict[str, Any], limit_s: float, failure: Outcome) -> dict[str, Any]:
         """Put a question. Raises Failed when the point fails."""
@@ -175,7 +177,7 @@ class Batch:
         environ = environment(spec)
         self._zygote = self._stack.enter_context(Zygote(preload=preload, environment=environ))
         self._model_seed = rng.getrandbits(31)
-        self._timed_seeds = (rng.getrandbits(62), rng.getrandbits(62))
+        self._timed_seeds = (rng.getrandbits(62),)
         self._check_seed = rng.getrandbits(62)
         self._lease = self._stack.enter_context(closing(DeviceLease(spec.torch_device)))
         self._todo: queue.SimpleQueue[Point | None] = queue.SimpleQueue()
@@ -280,7 +282,8 @@ class Batch:
         for attempt in range(_STARTS):
             child = self._child()
             try:
-                child.wait_ready()
+                with closing(DeviceLease(self._spec.torch_device)) as lease:
+                    child.begin(lease)
                 return child
             except WorkerError as error:
                 said = child.end()

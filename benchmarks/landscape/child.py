@@ -5,6 +5,7 @@ Here all candidates are the project's own edits of its own seeds, so one process
 inputs and the reference's answers are made once, and a kernel is compared on the device. What a
 process is confined by is the same.
 
+    begin   make the inputs' copies on the device, and the reference's answers
     build   run the module, construct the model, compile its kernels without launching them
     check   call it once and compare with the reference in float64
     pace    time batches of calls as asked over a socket of its own (`fitness.pace`)
@@ -98,28 +99,33 @@ class _Bench:
         os.environ["HOME"] = os.environ["TMPDIR"] = str(self._folder)
         tempfile.tempdir = str(self._folder)
         os.chdir(self._folder)
-        prepare(settings_of(spec))
-        self._stopwatch = Stopwatch(self._device)
         self._problem = problem = Problem(spec.problem)
         (self._workload,) = spec.workloads
-        inputs = problem.inputs(self._workload, setting.check_seed)
-        self._dtype = problem.shared_dtype(inputs)
+        self._inputs = problem.inputs(self._workload, setting.check_seed)
+        self._dtype = problem.shared_dtype(self._inputs)
         self._state = problem.model(self._seed).state_dict()
+        self._drawn = drawn(problem, self._workload, setting.timed_seeds)
+
+    def do_begin(self, _question: Mapping[str, Any], _channel: Any) -> dict[str, Any]:
+        """Use the device for the first time: until here nobody who times was disturbed."""
+        prepare(settings_of(self._spec))
+        self._stopwatch = Stopwatch(self._device)
+        problem = self._problem
         self._reference = Reference(problem, self._device, self._seed)
-        result = self._reference.run(inputs, self._dtype)
-        self._inputs, self._output_tree = inputs, result.tree
+        result = self._reference.run(self._inputs, self._dtype)
+        self._output_tree = result.tree
         self._expected = tuple(
             expect(native, golden, exact=problem.exact, tolerances=problem.tolerances)
             for native, golden in zip(result.native, result.golden, strict=True)
         )
         self._outputs = tuple(e.spec for e in self._expected)
-        tree, tensors = flatten(inputs)
-        self._tree = tree
+        self._tree, tensors = flatten(self._inputs)
         self._tensors = [fresh(t, spec_of(t), self._device) for t in tensors]
-        tree, sets, changes = drawn(problem, self._workload, setting.timed_seeds)
+        tree, sets, changes = self._drawn
         specs = [spec_of(t) for t in sets[0]]
         self._contents = Contents(tree, on_device(sets, specs, self._device), changes)
         synchronise(self._device)
+        return {}
 
     def do_build(self, question: Mapping[str, Any], _channel: Any) -> dict[str, Any]:
         """Construct a point's model and compile its kernels; answers the seconds it took."""

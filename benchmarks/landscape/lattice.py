@@ -14,7 +14,7 @@ import json
 import random
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any, Protocol
@@ -159,6 +159,20 @@ def variants(plan: Plan) -> list[Variant]:
     for names in sorted(made, key=lambda names: [name in names for name in order]):
         found.setdefault(_narrowed(made[names], plan.choices), names)
     return [Variant(n, names, source) for n, (source, names) in enumerate(found.items())]
+
+
+def keep(found: Sequence[Variant], path: Path) -> None:
+    """Write variants to a file, for a machine that lacks what the operators import."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps([asdict(variant) for variant in found], indent=1), encoding="utf-8")
+
+
+def kept(path: Path) -> list[Variant]:
+    """What `keep` wrote."""
+    return [
+        Variant(item["number"], tuple(item["edits"]), item["source"])
+        for item in json.loads(path.read_text(encoding="utf-8"))
+    ]
 
 
 def points(plan: Plan, variant: Variant) -> Iterator[Point]:

@@ -1,9 +1,8 @@
 """`python -m benchmarks.landscape measure PLAN...`: measure landscapes, or pack what was measured.
 
-    variants PLAN... --out FOLDER   the variants' sources, made where LibCST is installed
-    measure PLAN... --out FOLDER    every point, appended to FOLDER/PLAN.jsonl; goes on where it stopped
-    pack FILE.jsonl --out FILE.npz  the table that is shipped
-    show FILE                       what is in either
+variants PLAN... --out FOLDER   the variants' sources, made where LibCST is installed
+measure PLAN... --out FOLDER    every point, appended to FOLDER/PLAN.jsonl; goes on where it stopped
+pack PLAN FILE.jsonl --out FILE.npz  the table that is shipped
 """
 
 from __future__ import annotations
@@ -24,9 +23,11 @@ from typing import Any
 from benchmarks.landscape.lattice import Plan, Point, Variant, keep, kept, points, variants
 from benchmarks.landscape.plans import PLANS
 from benchmarks.landscape.records import Record, Records
-from populations.errors import EvoError
+from populations.errors import EvoError, WorkerError
 
 _PROGRESS_S = 5.0
+# So many points without one that passes, and it is given up.
+_HOPELESS = 40
 _SAME = ("digest", "workload", "target")
 
 
@@ -70,7 +71,21 @@ def _parser() -> argparse.ArgumentParser:
     listed.add_argument("plans", nargs="+", choices=list(PLANS))
     listed.add_argument("--out", type=Path, required=True, help="folder")
     listed.set_defaults(run=_variants)
+    packed = commands.add_parser("pack", help="compress results into the table that is shipped")
+    packed.add_argument("plan", choices=list(PLANS))
+    packed.add_argument("file", type=Path, help="what `measure` wrote")
+    packed.add_argument("--out", type=Path, required=True, help="the table")
+    packed.set_defaults(run=_pack)
     return parser
+
+
+def _pack(options: argparse.Namespace) -> int:
+    from benchmarks.landscape.pack import pack
+
+    plan = PLANS[options.plan]
+    count = pack(plan, variants(plan), options.file, options.out)
+    print(f"{options.out}: {count} points, {options.out.stat().st_size} bytes")
+    return 0
 
 
 def _variants(options: argparse.Namespace) -> int:
@@ -83,9 +98,13 @@ def _measure(options: argparse.Namespace) -> int:
     began = time.monotonic()
     deadline = began + options.limit_s
     jobs = [_job(_plan(name, options), options) for name in dict.fromkeys(options.plans)]
-    for group in _groups(jobs):
-        if time.monotonic() < deadline:
-            _measure_group(group, options, deadline)
+    groups = _groups(jobs)
+    for number, group in enumerate(groups):
+        left_s = deadline - time.monotonic()
+        mine, later = len(_points(group)), sum(len(_points(g)) for g in groups[number + 1 :])
+        if left_s > 0:
+            share_s = left_s * mine / (mine + later)
+            _measure_group(group, options, time.monotonic() + share_s)
     print(f"{time.monotonic() - began:.0f} s in all")
     return 0
 
@@ -112,6 +131,10 @@ def _groups(jobs: Iterable[_Job]) -> list[list[_Job]]:
         plan = job.plan
         groups.setdefault((plan.problem, plan.workload, plan.baselines), []).append(job)
     return list(groups.values())
+
+
+def _points(jobs: Iterable[_Job]) -> list[Point]:
+    return [point for job in jobs for point in job.points]
 
 
 def _measure_group(jobs: Sequence[_Job], options: argparse.Namespace, deadline: float) -> None:
@@ -148,6 +171,7 @@ def _measure_group(jobs: Sequence[_Job], options: argparse.Namespace, deadline: 
                 progress.say(f"baselines {_baselines(batch)}")
             owner[record.digest].add(record)
             progress.add(record)
+            progress.require_some()
         for file in files:
             file.note({"clocks_after": _clocks(spec.device)})
         progress.say("done" if progress.done == len(every) else "time is up")
@@ -208,7 +232,7 @@ def _clocks(device: str) -> dict[str, str]:
 
     if device == "cpu":
         return {}
-    keys = ("clocks.sm", "clocks.mem", "temperature.gpu", "power.draw", "clocks_throttle_reasons.active")
+    keys = ("clocks.sm", "clocks.mem", "temperature.gpu", "power.draw")
     found = nvidia_query(keys)
     return dict(zip(keys, found[0], strict=False)) if found else {}
 
@@ -235,6 +259,8 @@ class _Progress:
         self.done += 1
         now = time.monotonic()
         self._first = self._first or now
+        if record.text and record.outcome not in self._outcomes:
+            self.say(f"{record.outcome}, variant {record.variant}, {record.values}: {record.text}")
         self._outcomes[record.outcome] = self._outcomes.get(record.outcome, 0) + 1
         self._device_s += record.device_s
         if record.candidate_ms and (
@@ -246,12 +272,21 @@ class _Progress:
         self._told = now
         rate = (self.done - self._before) / max(now - self._first, 1e-3)
         best = self._best
-        shown = f"{best.baseline_ms / best.candidate_ms:.2f}x {best.candidate_ms:.4f} ms" if best else "-"
+        shown = (
+            f"{best.baseline_ms / best.candidate_ms:.2f}x {best.candidate_ms:.4f} ms"
+            if best
+            else "-"
+        )
         self.say(
             f"{self.done}/{self._total}  {rate:.1f}/s  best {shown}  "
             f"device busy {self._device_s / max(now - self._first, 1e-3):.0%}  "
             + "  ".join(f"{k} {v}" for k, v in sorted(self._outcomes.items()))
         )
+
+    def require_some(self) -> None:
+        """Raise WorkerError when nothing passes: it is not the points that are wrong then."""
+        if not self._outcomes.get("passed") and sum(self._outcomes.values()) >= _HOPELESS:
+            raise WorkerError(f"none of {_HOPELESS} points passed: {self._outcomes}")
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ _BATCH_LIMIT_S = 10.0
 # A point's first calls before its rounds: they load what is loaded late.
 _WARM_MS = 1.0
 # Calls of a batch: so many, or fewer where a call takes long.
-_CALLS = (3, 5)
+_CALLS = (3, 4)
 _LONG_CALL_MS = 0.3
 # A process that never gets ready is started so many times again.
 _STARTS = 3
@@ -171,7 +171,7 @@ class Batch:
         self._folder = Path(tempfile.mkdtemp(prefix="evo-landscape-"))
         self._stack.callback(shutil.rmtree, self._folder, ignore_errors=True)
         spec.cache_dir.mkdir(parents=True, exist_ok=True)
-        preload = (*PRELOAD, "benchmarks.landscape.child")
+        preload: tuple[str, ...] = (*PRELOAD, "benchmarks.landscape.child")
         if spec.device == "cuda" or spec.interpret_triton:
             preload = (*preload, "triton")
         environ = environment(spec)
@@ -212,6 +212,8 @@ class Batch:
             with client.subjects([baseline], workload, self._timed_seeds, self._rng) as theirs:
                 with self._lease.exclusive():
                     reference = timing.probed(theirs, self._spec)[0]
+                if self._spec.device == "cuda":
+                    reference.calls = _CALLS[1]
                 for _ in points:
                     try:
                         built = self._ready.get(timeout=max(deadline - time.monotonic(), 0.01))
@@ -359,9 +361,7 @@ class _Subject:
 
     name = "point"
 
-    def __init__(
-        self, child: Child, pacemaker: Pacemaker, rng: random.Random, device: str
-    ) -> None:
+    def __init__(self, child: Child, pacemaker: Pacemaker, rng: random.Random, device: str) -> None:
         self._pid = child.pid
         ask = pacemaker.batch
         self._batches = Batches(lambda r: ask(r, _BATCH_LIMIT_S), rng, device=device)
@@ -372,6 +372,9 @@ class _Subject:
 
     def batch(self, calls: int, settle_ms: float, *, look: bool = False) -> list[float]:
         return self._batches.batch(calls, settle_ms, look=look)[0]
+
+    def move(self, processor: int) -> None:
+        self._batches.processor = processor
 
     def waited_ms(self) -> float:
         return waited_ms(self._pid)

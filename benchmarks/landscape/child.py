@@ -176,7 +176,12 @@ class _Bench:
         self._number += 1
         path = self._folder / f"point_{self._number}.py"
         path.write_text(source, encoding="utf-8")
-        linecache.cache[str(path)] = (len(source), None, source.splitlines(keepends=True), str(path))
+        linecache.cache[str(path)] = (
+            len(source),
+            None,
+            source.splitlines(keepends=True),
+            str(path),
+        )
         module = ModuleType("candidate")
         module.__file__ = str(path)
         sys.modules["candidate"] = module
@@ -208,4 +213,3 @@ def _explained(error: BaseException) -> dict[str, str]:
     if len(text) > _TEXT_LIMIT:
         text = f"{text[: _TEXT_LIMIT // 2]} [...] {text[-_TEXT_LIMIT // 2 :]}"
     return {"type": type(error).__name__, "text": text}
-

@@ -114,5 +114,8 @@ def test_another_landscapes_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     with Records(path, {"digest": "a"}, ["digest"]):
         pass
-    with pytest.raises(ConfigError, match="digest a, not b"), Records(path, {"digest": "b"}, ["digest"]):
+    with (
+        pytest.raises(ConfigError, match="digest a, not b"),
+        Records(path, {"digest": "b"}, ["digest"]),
+    ):
         pass

@@ -1,7 +1,8 @@
 """What kind of kernel a kernel is: facts of its record, each sorted into a few bins.
 
-A descriptor is a function of a kernel that passed; its answer is the name of a bin. All of them take
-any record: what was not found out about a kernel has a bin of its own, or is read off the source.
+A descriptor is a function of a kernel that passed; its answer is the name of a bin. All of them
+take any record: what was not found out about a kernel has a bin of its own, or is read off the
+source.
 """
 
 from __future__ import annotations

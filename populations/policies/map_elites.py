@@ -1,8 +1,8 @@
 """MAP-Elites: the best kernel of every kind (Mouret and Clune 2015).
 
-Kinds are cells: what each of a few descriptors says of a kernel (`populations.policies.descriptors`).
-A kernel competes with those of its own cell alone, so an approach that is slow at first lives on
-until it is found out how fast it can be made.
+Kinds are cells: what each of a few descriptors says of a kernel, see
+`populations.policies.descriptors`. A kernel competes with those of its own cell alone, so an
+approach that is slow at first lives on until it is found out how fast it can be made.
 """
 
 from __future__ import annotations

@@ -119,7 +119,7 @@ class Play:
     changes: list[tuple[int, object]] = field(default_factory=list)
     meddle: object = None
 
-    def run(self, script: list[Step], *, check=lambda play: None) -> Play:
+    def run(self, script: list[Step], *, check=lambda _: None) -> Play:
         """Play a script to its end; `check` is called after every insertion."""
         waiting: dict[int, Kernel | None] = {}
 

@@ -186,7 +186,9 @@ def test_a_better_estimate_takes_the_place_of_the_first(name, script, which, log
     assert set(numbers(policy.members)) <= set(numbers(members))
     ranks = [member.fitness for member in policy.members]
     assert ranks == sorted(ranks, reverse=True)
-    assert all(parent is not old for n in range(9) for parent in policy.parents(2, random.Random(n)))
+    assert all(
+        parent is not old for n in range(9) for parent in policy.parents(2, random.Random(n))
+    )
 
 
 @each_policy

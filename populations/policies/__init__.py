@@ -3,7 +3,7 @@
 - `populations.policies.policy`: `Policy`, the interface, and `Change`, what becomes an event.
 - `populations.policies.steady`: one population in a steady state, parents by a selection.
 - `populations.policies.islands`: several that grow apart, with migrants and fresh starts.
-- `populations.policies.map_elites`, `.descriptors`: the best kernel of every kind.
+- `populations.policies.map_elites`, `.descriptors`, `.arrays`: the best kernel of every kind.
 - `populations.policies.mcts`: tree search by UCT over the lineage.
 - `populations.policies.beam`: the best few of each generation.
 - `populations.policies.greedy`: the best alone.

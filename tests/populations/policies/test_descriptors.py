@@ -58,7 +58,7 @@ def test_memory_of_a_kernel_that_was_not_looked_at_is_its_tile():
         ("    float a[16];\n", 64),
         ("    alignas(64) float a[4][8];\n    double b[2] = {0};\n", 144),
         (
-            "constexpr int ROWS = 2;  // tune: 1, 2\nconstexpr int n = ROWS * (50 + 1);\nfloat x[n];",
+            "const int A = 2;  // tune: 1, 2\nconstexpr int n = A * (50 + 1);\nfloat x[n];",
             408,
         ),
         ("#define TILE 32  // tune: 16, 32\n__shared__ float t[TILE][TILE + 1];\n", 4224),

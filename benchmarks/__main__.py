@@ -1,6 +1,6 @@
 """`python -m benchmarks KIND`: measure, print a table, keep the numbers.
 
-KIND is one of rate, memory, startup and resume, `all` for these four, or aa or stages, which
+KIND is one of rate, memory, startup, resume and store, `all` for these five, or aa or stages, which
 measure the judge on a device and take their own options.
 
 The rate depends on who else uses the machine: every result tells which share of the processors
@@ -19,11 +19,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import aa, memory, rate, report, resume, stages, startup
+from benchmarks import aa, memory, rate, report, resume, stages, startup, store
 from benchmarks.tree import LoadWatch
 from evo.facts import machine_facts
 
-OWN = ("rate", "memory", "startup", "resume")
+OWN = ("rate", "memory", "startup", "resume", "store")
 KINDS = (*OWN, "aa", "stages", "all")
 
 
@@ -65,7 +65,10 @@ def _parser() -> argparse.ArgumentParser:
         help="lengths of the runs whose rate is measured (default: 200 2000)",
     )
     parser.add_argument("--kernels", type=int, default=1000, help="kernels of the resumed run")
-    parser.add_argument("--repeats", type=int, default=5, help="of startup and resume")
+    parser.add_argument(
+        "--stored", type=int, default=20_000, help="kernels of the run whose store is asked"
+    )
+    parser.add_argument("--repeats", type=int, default=5, help="of startup, resume and store")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="of aa and stages")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of aa and stages")
     parser.add_argument(
@@ -99,6 +102,8 @@ def _measured(kind: str, options: argparse.Namespace) -> Any:
         return stages.measure(options.device, options.repetitions, options.threads)
     if kind == "startup":
         return startup.measure(options.repeats)
+    if kind == "store":
+        return store.measure(options.stored, options.repeats)
     return resume.measure(options.kernels, options.repeats)
 
 

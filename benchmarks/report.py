@@ -20,6 +20,8 @@ FALSE_FASTER = 0.01
 # Of the reported speedup, for kernels that take at least about a millisecond.
 VARIATION = {"cpu": 0.03, "cuda": 0.01}
 LONG_MS = 0.7
+ASK_S = 0.05
+INSERT_S = 0.001
 # Of Triton's do_bench.
 APART = 0.03
 _MB = 1 << 20
@@ -61,6 +63,8 @@ def lines(results: Mapping[str, Any]) -> Iterator[Line]:
         yield from _aa(found)
     if found := results.get("stages"):
         yield from _stages(found)
+    if found := results.get("store"):
+        yield from _store(found)
     if found := results.get("resume"):
         for name in ("submitted", "evaluated"):
             best, median = found[name]["best_s"], found[name]["median_s"]
@@ -70,6 +74,28 @@ def lines(results: Mapping[str, Any]) -> Iterator[Line]:
                 f"<= {RESUME_S:g} s",
                 best <= RESUME_S,
             )
+
+
+def _store(found: Mapping[str, Any]) -> Iterator[Line]:
+    count = found["kernels"]
+    for what, spent in found["insert"].items():
+        median, p99 = spent["median_s"], spent["p99_s"]
+        text = f"{1e3 * median:.2f} ms, 99% within {1e3 * p99:.2f} ms"
+        bar = (f"<= {1e3 * INSERT_S:g} ms", median <= INSERT_S)
+        yield Line(f"{count} kernels: insert of a {what}", text, *bar)
+    for what, spent in found["ask"].items():
+        worst = max(spent["first_s"], spent["worst_s"])
+        text = f"{1e3 * spent['median_s']:.1f} ms, at worst {1e3 * worst:.1f} ms"
+        bar = (f"<= {1e3 * ASK_S:g} ms", worst <= ASK_S)
+        yield Line(f"  {what} ({spent['rows']} rows)", text, *bar)
+        yield Line("    from the disk", f"{1e3 * spent['from_disk_s']:.1f} ms")
+    for what, bar_s in (("ancestors", ASK_S), ("children", ASK_S), ("add", INSERT_S)):
+        spent_s = found["lineage"][f"{what}_s"]
+        text, bar = f"{1e3 * spent_s:.3f} ms", (f"<= {1e3 * bar_s:g} ms", spent_s <= bar_s)
+        yield Line(f"  lineage in memory: {what}", text, *bar)
+    kb, source_kb = found["bytes"] / 1e3, found["source_bytes"] / 1e3
+    yield Line("  file per kernel", f"{kb:.1f} kB, of it source {source_kb:.1f} kB")
+    yield Line("    compressed, a source would be", f"{found['compressed']:.0%}")
 
 
 def _aa(found: Mapping[str, Any]) -> Iterator[Line]:

@@ -9,6 +9,10 @@ gap for one disk flush per commit.
 
 One process writes a run, guarded by a lock on `run.db.lock` that the kernel drops with the process;
 any number read it meanwhile. A `Store` is used by one thread at a time.
+
+A run of an earlier schema is migrated when it is opened for writing (`populations.migrations`), and
+kept as it was beside it; when it is only read, the migration happens in memory and the file stays as
+it is.
 """
 
 from __future__ import annotations
@@ -20,7 +24,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
-from populations import rows
+from populations import migrations, rows
 from populations.errors import StoreError
 from populations.kernel import Candidate, Kernel
 from populations.lineage import Lineage
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
 
     from populations.call import Call
     from populations.outcome import Evaluation
+    from populations.queries import Queries
     from populations.rows import Event, Proposal, Rejection, Trial
 
 FILE_NAME = "run.db"
@@ -116,7 +121,8 @@ class Store:
 
         Raises StoreError when there is no run, it was written by a newer schema, it belongs to
         another experiment, or another process is writing it. Nothing is written before all that is
-        known.
+        known. An older schema is migrated, in the file when it is opened for writing and otherwise
+        in memory: then the store shows the run as it is now, and not what is written later.
         """
         from populations import schema
 
@@ -131,6 +137,14 @@ class Store:
                 if not read_only:
                     lock = _acquire(file)
                     schema.make_writable(connection)
+                # Looked at again: nobody else migrates it now.
+                version = migrations.version_of(connection)
+                if version < schema.SCHEMA_VERSION and read_only:
+                    on_disk, connection = connection, migrations.migrated_in_memory(connection)
+                    schema.close(on_disk)
+                elif version < schema.SCHEMA_VERSION:
+                    migrations.keep_copy(file, version)
+                    migrations.migrate(connection)
         except BaseException:
             _release(connection, lock)
             raise
@@ -161,20 +175,28 @@ class Store:
 
     def add_candidate(self, candidate: Candidate) -> None:
         """Keep a proposal, before it is evaluated. Raises StoreError if its number is taken."""
-        self._write((self._schema.INSERT_CANDIDATE, rows.of_candidate(candidate)))
+        self._write(
+            (self._schema.INSERT_CANDIDATE, rows.of_candidate(candidate)),
+            (self._schema.INSERT_EDGE, rows.of_parents(candidate)),
+        )
 
     def add_evaluation(self, number: int, evaluation: Evaluation) -> None:
         """Keep the evaluation of candidate `number`, before the search uses it.
 
         Raises StoreError if the candidate is not stored or has an evaluation already.
         """
-        row = rows.of_evaluation(number, evaluation, stored_unix_s=time.time())
+        row = rows.of_evaluation(number, evaluation, kernel=number, stored_unix_s=time.time())
         timings = rows.of_timings(number, evaluation.timings)
         self._write((self._schema.INSERT_EVALUATION, row), (self._schema.INSERT_TIMING, timings))
 
     def candidates(self) -> list[Candidate]:
         """Every proposal, by number, evaluated or not."""
-        return [rows.to_candidate(row) for row in self._read(self._schema.ALL_CANDIDATES)]
+        found = self._read(self._schema.ALL_CANDIDATES)
+        # Read later: a candidate is never without its parents, though parents may be of a newer one.
+        parents: dict[int, list[int]] = {}
+        for child, parent in self._read(self._schema.ALL_EDGES):
+            parents.setdefault(child, []).append(parent)
+        return [rows.to_candidate(row, parents.get(row[0], ())) for row in found]
 
     def evaluations(self) -> dict[int, Evaluation]:
         """Every evaluation by candidate number, ascending."""
@@ -211,6 +233,13 @@ class Store:
         """Proposals without an evaluation, by number: what was under way when a run ended."""
         evaluated = set(self.evaluations())
         return [c for c in self.candidates() if c.number not in evaluated]
+
+    @property
+    def queries(self) -> Queries:
+        """Lists and ancestry without sources; for runs of any length."""
+        from populations.queries import Queries
+
+        return Queries(self._read)
 
     def lineage(self) -> Lineage:
         """The lineage of everything evaluated so far, rebuilt."""
@@ -303,11 +332,12 @@ def _check(connection: Connection, file: Path, fingerprint: str | None) -> None:
     application = connection.exec_driver_sql("PRAGMA application_id").scalar()
     if application != schema.APPLICATION_ID:
         raise StoreError(f"{file} is not a run of evo")
-    version = connection.exec_driver_sql("PRAGMA user_version").scalar()
-    if version != schema.SCHEMA_VERSION:
+    version = migrations.version_of(connection)
+    if not migrations.OLDEST <= version <= schema.SCHEMA_VERSION:
+        age = "newer" if version > schema.SCHEMA_VERSION else "older"
         raise StoreError(
-            f"{file} has schema {version}, but this evo reads schema {schema.SCHEMA_VERSION}: "
-            f"use the evo that wrote it"
+            f"{file} has schema {version}, which is {age} than this evo reads "
+            f"({migrations.OLDEST} to {schema.SCHEMA_VERSION}): use the evo that wrote it"
         )
     if fingerprint is None:
         return
@@ -339,8 +369,9 @@ def _acquire(file: Path) -> int:
 
 def _release(connection: Connection | None, lock: int | None) -> None:
     if connection is not None:
-        connection.close()
-        connection.engine.dispose()
+        from populations import schema
+
+        schema.close(connection)
     if lock is not None:
         os.close(lock)
 

@@ -85,6 +85,16 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _measured(kind: str, options: argparse.Namespace) -> Any:
+    if kind == "store":
+        return store.measure(options.stored, options.repeats)
+    if kind == "startup":
+        return startup.measure(options.repeats)
+    if kind == "resume":
+        return resume.measure(options.kernels, options.repeats)
+    return _judged(kind, options)
+
+
+def _judged(kind: str, options: argparse.Namespace) -> Any:
     if kind == "rate":
         return [rate.measure(count) for count in options.candidates]
     if kind == "memory":
@@ -98,13 +108,7 @@ def _measured(kind: str, options: argparse.Namespace) -> Any:
             threads=options.threads,
             pairs=options.pairs,
         )
-    if kind == "stages":
-        return stages.measure(options.device, options.repetitions, options.threads)
-    if kind == "startup":
-        return startup.measure(options.repeats)
-    if kind == "store":
-        return store.measure(options.stored, options.repeats)
-    return resume.measure(options.kernels, options.repeats)
+    return stages.measure(options.device, options.repetitions, options.threads)
 
 
 if __name__ == "__main__":

@@ -8,10 +8,13 @@ diagnosis. What an evaluation notes beside its numbers is as long as that of rea
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import sqlite3
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 import zlib
@@ -23,22 +26,24 @@ from typing import Any
 from populations.kernel import Candidate, Kernel
 from populations.lineage import Lineage
 from populations.outcome import Evaluation, Outcome, Speedup, Timing
+from populations.queries import Queries
 from populations.store import FILE_NAME, Store
 
 SEEDS = Path(__file__).parents[1] / "experiments/seeds"
 WORKLOADS = ("b1", "b8", "b32", "b128")
 PAIRS = 12
 SHORTEST, LONGEST = 3_000, 6_000
-# Every so many kernels one source and the like are looked at, to tell what they would be compressed.
+# One source of so many is compressed, to tell what that would save.
 _SAMPLE = 50
 
 
 def measure(count: int, repeats: int) -> dict[str, Any]:
-    """Grow a run of `count` kernels, then ask it `repeats` times, on a new connection each time.
+    """Grow a run of `count` kernels, then ask it `repeats` times, each in a new process.
 
     Returns:
-        JSON-able: `insert` (seconds per kind), `ask` (seconds per question: the first one of this
-        process, and the median and the worst of all), `lineage` likewise, and bytes per kernel.
+        JSON-able: `insert` (seconds per kind), `ask` (rows and seconds per question: the best, the
+        median, and the median with a file that the system has not kept in memory), `lineage` in
+        memory, and bytes per kernel.
     """
     rng = random.Random(0)
     with tempfile.TemporaryDirectory(prefix="evo-bench-") as folder:
@@ -53,7 +58,7 @@ def measure(count: int, repeats: int) -> dict[str, Any]:
             "bytes": file.stat().st_size / count,
             "source_bytes": raw / count,
             "compressed": sum(len(zlib.compress(s)) for s in some) / sum(map(len, some)),
-            "ask": _asked(place, kernels, repeats),
+            "ask": _asked(place, repeats),
             "lineage": _lineage(kernels),
         }
 
@@ -63,8 +68,9 @@ def grow(count: int, rng: random.Random) -> Iterator[Kernel]:
     seeds = [path.read_text(encoding="utf-8") for path in sorted(SEEDS.glob("*.py"))]
     good: list[tuple[int, str, float]] = []
     for number in range(count):
+        parents: tuple[int, ...] = ()
         if number < len(seeds):
-            parents, source, value = (), seeds[number], 1.0
+            source, value = seeds[number], 1.0
         else:
             chosen = rng.sample(good[-200:], min(len(good), rng.choice((2, 2, 3))))
             parents = tuple(parent for parent, _, _ in chosen)
@@ -129,7 +135,9 @@ def _passed(value: float, rng: random.Random) -> Evaluation:
 
 
 def _failed(rng: random.Random) -> Evaluation:
-    lines = [f"kernel.cpp:{rng.randrange(200)}: error: 'acc_{n}' was not declared" for n in range(9)]
+    lines = [
+        f"kernel.cpp:{rng.randrange(200)}: error: 'acc_{n}' was not declared" for n in range(9)
+    ]
     return Evaluation(
         outcome=rng.choice((Outcome.COMPILE_ERROR, Outcome.WRONG_VALUES)),
         checks_total=12,
@@ -163,39 +171,55 @@ def _quantiles(times: list[float]) -> dict[str, float]:
     }
 
 
-def _asked(place: Path, kernels: list[Kernel], repeats: int) -> dict[str, Any]:
-    last = kernels[-1].number
-    fertile = _most_children(place / FILE_NAME)
-    questions: dict[str, Callable[[Store], Any]] = {
-        "list": lambda store: store.queries.entries(),
-        "best 20": lambda store: store.queries.best(20),
-        "ancestors": lambda store: store.queries.ancestors(last),
-        "children": lambda store: store.queries.children(fertile),
-    }
-    found: dict[str, Any] = {}
-    for what, ask in questions.items():
-        times, times_uncached = [], []
-        for repeat in range(2 * repeats):
-            if uncached := repeat % 2:
-                _forget(place / FILE_NAME)
-            with Store.open(place, read_only=True) as store:
-                begun = time.perf_counter()
-                answer = ask(store)
-                (times_uncached if uncached else times).append(time.perf_counter() - begun)
-        found[what] = {
-            "rows": len(answer),
-            "first_s": times[0],
-            "median_s": statistics.median(times),
-            "worst_s": max(times),
-            "from_disk_s": statistics.median(times_uncached),
+def _asked(place: Path, repeats: int) -> dict[str, Any]:
+    """Ask in processes of their own: that is how a run is read, and nothing is warm in them."""
+    found: dict[str, dict[str, Any]] = {}
+    for repeat in range(2 * repeats):
+        if from_disk := repeat % 2 == 1:
+            _forget(place / FILE_NAME)
+        command = [sys.executable, "-m", "benchmarks.store", str(place)]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        for what, (rows, spent_s) in json.loads(done.stdout).items():
+            entry = found.setdefault(what, {"rows": rows, "s": [], "from_disk_s": []})
+            entry["from_disk_s" if from_disk else "s"].append(spent_s)
+    return {
+        what: {
+            "rows": entry["rows"],
+            "best_s": min(entry["s"]),
+            "median_s": statistics.median(entry["s"]),
+            "from_disk_s": statistics.median(entry["from_disk_s"]),
         }
+        for what, entry in found.items()
+    }
+
+
+def ask(place: Path) -> dict[str, tuple[int, float]]:
+    """Every question once, over a connection of its own: rows of the answer, and seconds."""
+    fertile, last = _most_children(place / FILE_NAME)
+    questions: dict[str, Callable[[Queries], Any]] = {
+        "list": lambda run: run.entries(),
+        "best 20": lambda run: run.best(20),
+        "ancestors": lambda run: run.ancestors(last),
+        "children": lambda run: run.children(fertile),
+    }
+    found = {}
+    for what, question in questions.items():
+        with Store.open(place, read_only=True) as store:
+            begun = time.perf_counter()
+            answer = question(store.queries)
+            found[what] = (len(answer), time.perf_counter() - begun)
     return found
 
 
-def _most_children(file: Path) -> int:
-    query = "SELECT parent FROM edges GROUP BY parent ORDER BY count(*) DESC LIMIT 1"
+def _most_children(file: Path) -> tuple[int, int]:
+    """The kernel with the most children, and the last one."""
+    query = (
+        "SELECT parent, (SELECT max(number) FROM candidates) FROM edges "
+        "GROUP BY parent ORDER BY count(*) DESC LIMIT 1"
+    )
     with closing(sqlite3.connect(file)) as connection:
-        return int(connection.execute(query).fetchone()[0])
+        fertile, last = connection.execute(query).fetchone()
+    return int(fertile), int(last)
 
 
 def _forget(file: Path) -> None:
@@ -223,3 +247,7 @@ def _lineage(kernels: list[Kernel]) -> dict[str, float]:
         "ancestors_s": first - added,
         "children_s": last - first,
     }
+
+
+if __name__ == "__main__":
+    print(json.dumps(ask(Path(sys.argv[1]))))

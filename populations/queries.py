@@ -2,17 +2,23 @@
 
 Twenty thousand kernels are listed in some tens of milliseconds: every question is answered from an
 index. `Store.queries` makes one; it may be asked while another process writes the run.
+
+The statements are plain SQL, not SQLAlchemy's: the rows of a long list would cost as much again to
+wrap as to read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import gc
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from populations.outcome import Outcome
 
 if TYPE_CHECKING:
-    from sqlalchemy import Executable
+    import sqlite3
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
 
 class Entry(NamedTuple):
@@ -20,27 +26,46 @@ class Entry(NamedTuple):
 
     Attributes:
         number: Its place in the order of proposals.
-        language: "cpp", "triton" or "python".
         operator: Who made it.
         outcome: The stage that ended its evaluation.
-        checks_passed: Correctness checks passed, of `checks_total`.
-        speedup: A ratio, with the ends of its 95% interval; None for a kernel that did not pass.
+        speedup: A ratio; None for a kernel that did not pass.
+        low: The lower end of its 95% interval.
+        high: The upper end.
     """
 
     number: int
-    language: str
     operator: str
     outcome: Outcome
-    checks_passed: int
-    checks_total: int
     speedup: float | None
     low: float | None
     high: float | None
 
-    @property
-    def passed(self) -> bool:
-        """Whether every check passed."""
-        return self.outcome is Outcome.PASSED
+
+_OUTCOMES = {outcome.value: outcome for outcome in Outcome}
+# Left to itself, SQLite would look rows up in the tables, past the sources and the details.
+_COLUMNS = "SELECT e.number, operator, outcome, speedup, speedup_low, speedup_high "
+_LISTED = (
+    f"{_COLUMNS} FROM candidates AS c INDEXED BY ix_candidates_listed "
+    "CROSS JOIN evaluations AS e INDEXED BY ix_evaluations_listed ON e.number = c.number "
+    "WHERE c.number > ? ORDER BY c.number"
+)
+_BEST = (
+    f"{_COLUMNS} FROM evaluations AS e INDEXED BY ix_evaluations_best "
+    "CROSS JOIN candidates AS c ON c.number = e.number WHERE speedup_low > 0 "
+    "ORDER BY speedup_low DESC, speedup DESC, e.number LIMIT ?"
+)
+_CHILDREN = "SELECT DISTINCT child FROM edges WHERE parent = ? ORDER BY child"
+# UNION, not UNION ALL: a kernel that is reached by several ways is walked from once.
+_ANCESTORS = (
+    "WITH RECURSIVE found(number) AS (SELECT parent FROM edges WHERE child = ? "
+    "UNION SELECT parent FROM edges JOIN found ON child = found.number) "
+    "SELECT number FROM found ORDER BY number"
+)
+_DESCENDANTS = (
+    "WITH RECURSIVE found(number) AS (SELECT child FROM edges WHERE parent = ? "
+    "UNION SELECT child FROM edges JOIN found ON parent = found.number) "
+    "SELECT number FROM found ORDER BY number"
+)
 
 
 class Queries:
@@ -49,38 +74,60 @@ class Queries:
     Every method raises StoreError when the file cannot be read.
     """
 
-    def __init__(self, read: Callable[[Executable, Any], Sequence[Sequence[Any]]]) -> None:
-        from populations import statements
-
-        self._statements = statements
-        self._read = read
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        translated: Callable[[], AbstractContextManager[None]],
+    ) -> None:
+        """Ask over a connection; within a `translated()`, its errors become StoreErrors."""
+        self._connection = connection
+        self._translated = translated
 
     def entries(self, *, behind: int = -1) -> list[Entry]:
         """Every judged kernel with a number above `behind`, by number."""
-        return self._entries(self._statements.LISTED, {"behind": behind})
+        return self._entries(_LISTED, behind)
 
     def best(self, count: int) -> list[Entry]:
         """The fastest kernels, best first, by the lower ends of their intervals."""
-        return self._entries(self._statements.BEST, {"count": count})
+        return self._entries(_BEST, count)
 
     def children(self, number: int) -> list[int]:
         """Numbers of the candidates made from this one, ascending, judged or not."""
-        return self._numbers(self._statements.CHILDREN, number)
+        return self._numbers(_CHILDREN, number)
 
     def ancestors(self, number: int) -> list[int]:
         """Numbers of every candidate that this one descends from, ascending."""
-        return self._numbers(self._statements.ANCESTORS, number)
+        return self._numbers(_ANCESTORS, number)
 
     def descendants(self, number: int) -> list[int]:
         """Numbers of every candidate that descends from this one, ascending, judged or not."""
-        return self._numbers(self._statements.DESCENDANTS, number)
+        return self._numbers(_DESCENDANTS, number)
 
-    def _numbers(self, statement: Executable, number: int) -> list[int]:
-        return [row[0] for row in self._read(statement, {"number": number})]
+    def _numbers(self, statement: str, number: int) -> list[int]:
+        with _uncollected():
+            return [found for (found,) in self._read(statement, number)]
 
-    def _entries(self, statement: Executable, parameters: Any) -> list[Entry]:
-        outcomes = {outcome.value: outcome for outcome in Outcome}
-        return [
-            Entry(number, language, operator, outcomes[outcome], *rest)
-            for number, language, operator, outcome, *rest in self._read(statement, parameters)
-        ]
+    def _entries(self, statement: str, parameter: int) -> list[Entry]:
+        with _uncollected():
+            return [
+                Entry(number, operator, _OUTCOMES[outcome], speedup, low, high)
+                for number, operator, outcome, speedup, low, high in self._read(
+                    statement, parameter
+                )
+            ]
+
+    def _read(self, statement: str, parameter: int) -> list[tuple[Any, ...]]:
+        with self._translated():
+            return self._connection.execute(statement, (parameter,)).fetchall()
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Put off garbage collection: many rows would set it off, and hold nothing to collect."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()

@@ -1,17 +1,19 @@
 """The tables of `run.db` and the statements on them. Imports SQLAlchemy: import this lazily.
 
 Floats are SQLite REALs (IEEE double, exact); raw samples are a BLOB of little-endian doubles; what
-has no fixed shape (parameters, details, event data, meta values) is JSON text, which Python writes with
-as many digits as it takes to read the same float back.
+has no fixed shape (parameters, details, event data, meta values) is JSON text, which Python writes
+with as many digits as it takes to read the same float back.
 
-Sources, details and samples are most of a file. What lists need lies in indices beside them, so that
-a list never reads them.
+Sources, details and samples are most of a file. What lists need lies in indices beside them, so
+that a list never reads them.
 
 A change here is a new schema: it takes a higher SCHEMA_VERSION and a migration from the one before
 (`populations.migrations`).
 """
 
 from __future__ import annotations
+
+import sqlite3
 
 from sqlalchemy import (
     URL,
@@ -48,7 +50,7 @@ candidates = Table(
     Column("note", Text, nullable=False),
     Column("source", Text, nullable=False),
 )
-Index("ix_candidates_listed", candidates.c.number, candidates.c.language, candidates.c.operator)
+Index("ix_candidates_listed", candidates.c.number, candidates.c.operator)
 
 # Who descends from whom: one row per parent, `place` 0 for the first.
 edges = Table(
@@ -61,8 +63,8 @@ edges = Table(
     sqlite_with_rowid=False,
 )
 
-# A kernel's own evaluation has its number. One that measured it again has the number of the proposal
-# to do so, which is in `remeasurements`.
+# A kernel's own evaluation has its number. One that measured it again has the number of the
+# proposal to do so, which is in `remeasurements`.
 evaluations = Table(
     "evaluations",
     metadata,
@@ -83,10 +85,7 @@ evaluations = Table(
     Index(
         "ix_evaluations_listed",
         "number",
-        "kernel",
         "outcome",
-        "checks_passed",
-        "checks_total",
         "speedup",
         "speedup_low",
         "speedup_high",
@@ -232,6 +231,14 @@ def connect(file: str) -> Connection:
     connection = engine.connect()
     connection.exec_driver_sql("PRAGMA query_only = ON")
     return connection
+
+
+def driver(connection: Connection) -> sqlite3.Connection:
+    """What is underneath a connection."""
+    found = connection.connection.driver_connection
+    if not isinstance(found, sqlite3.Connection):
+        raise TypeError(f"expected a connection of sqlite3, but got {found!r}")
+    return found
 
 
 def close(connection: Connection) -> None:

@@ -11,8 +11,8 @@ One process writes a run, guarded by a lock on `run.db.lock` that the kernel dro
 any number read it meanwhile. A `Store` is used by one thread at a time.
 
 A run of an earlier schema is migrated when it is opened for writing (`populations.migrations`), and
-kept as it was beside it; when it is only read, the migration happens in memory and the file stays as
-it is.
+a copy of it stays beside it as it was; when it is only read, the migration happens in memory and
+nothing is written.
 """
 
 from __future__ import annotations
@@ -192,7 +192,7 @@ class Store:
     def candidates(self) -> list[Candidate]:
         """Every proposal, by number, evaluated or not."""
         found = self._read(self._schema.ALL_CANDIDATES)
-        # Read later: a candidate is never without its parents, though parents may be of a newer one.
+        # Read behind them: no candidate is without its parents, though newer ones may come along.
         parents: dict[int, list[int]] = {}
         for child, parent in self._read(self._schema.ALL_EDGES):
             parents.setdefault(child, []).append(parent)
@@ -239,7 +239,7 @@ class Store:
         """Lists and ancestry without sources; for runs of any length."""
         from populations.queries import Queries
 
-        return Queries(self._read)
+        return Queries(self._schema.driver(self._connection), lambda: _translated(self._file))
 
     def lineage(self) -> Lineage:
         """The lineage of everything evaluated so far, rebuilt."""
@@ -378,11 +378,13 @@ def _release(connection: Connection | None, lock: int | None) -> None:
 
 @contextmanager
 def _translated(file: Path) -> Iterator[None]:
-    """Turn SQLAlchemy's errors into a StoreError of one line."""
+    """Turn the database's errors into a StoreError of one line."""
+    import sqlite3
+
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, sqlite3.Error) as error:
         reason = getattr(error, "orig", None) or error
         raise StoreError(f"{file}: {reason}".splitlines()[0]) from error

@@ -10,7 +10,6 @@ alembic takes a while to import. Only a file that needs it pays for it.
 
 from __future__ import annotations
 
-import sqlite3
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,14 +63,21 @@ def keep_copy(file: Path, version: int) -> Path:
     """Copy a run beside itself as it is, before it is migrated; returns the copy.
 
     A migration that turns out to be wrong has then destroyed nothing, and the version of evo that
-    wrote the run can go on reading it.
+    wrote the run can go on reading it. Raises StoreError when there is no room for it.
     """
+    import sqlite3
+
     copy = file.with_name(f"{file.stem}.schema{version}{file.suffix}")
     part = copy.with_name(f"{copy.name}.part")
-    part.unlink(missing_ok=True)
-    with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(part)) as target:
-        source.backup(target)
-    part.replace(copy)
+    try:
+        part.unlink(missing_ok=True)
+        with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(part)) as target:
+            source.backup(target)
+        part.replace(copy)
+    except (sqlite3.Error, OSError) as error:
+        raise StoreError(
+            f"{file} cannot be kept as it is before it is migrated: {error}"
+        ) from error
     return copy
 
 
@@ -84,15 +90,10 @@ def migrated_in_memory(connection: Connection) -> Connection:
 
     copy = schema.connect(":memory:")
     try:
-        source, target = (c.connection.driver_connection for c in (connection, copy))
-        if not isinstance(source, sqlite3.Connection) or not isinstance(target, sqlite3.Connection):
-            raise TypeError(f"expected connections of sqlite3, but got {source!r} and {target!r}")
-        source.backup(target)
+        schema.driver(connection).backup(schema.driver(copy))
         copy.exec_driver_sql("PRAGMA query_only = OFF")
         migrate(copy)
         copy.exec_driver_sql("PRAGMA query_only = ON")
-        # The file itself is not held.
-        connection.rollback()
     except BaseException:
         schema.close(copy)
         raise

@@ -1,4 +1,4 @@
-"""Schema 3: parents in a table of their own, several evaluations of one kernel, indices for lists."""
+"""Schema 3: parents in a table of their own, evaluations of a kernel's, indices for lists."""
 
 import json
 
@@ -24,7 +24,7 @@ def upgrade() -> None:
         sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("kernel", sa.Integer, sa.ForeignKey("candidates.number"), nullable=False),
     )
-    op.create_index("ix_candidates_listed", "candidates", ["number", "language", "operator"])
+    op.create_index("ix_candidates_listed", "candidates", ["number", "operator"])
 
 
 def _parents() -> None:
@@ -70,8 +70,7 @@ def _evaluations() -> None:
     )
     op.drop_table("evaluations")
     op.rename_table("evaluations_3", "evaluations")
-    listed = ["number", "kernel", "outcome", "checks_passed", "checks_total"]
-    listed += ["speedup", "speedup_low", "speedup_high"]
+    listed = ["number", "outcome", "speedup", "speedup_low", "speedup_high"]
     op.create_index("ix_evaluations_listed", "evaluations", listed)
     op.create_index("ix_evaluations_best", "evaluations", ["speedup_low", "speedup"])
     op.create_index("ix_evaluations_kernel", "evaluations", ["kernel"])

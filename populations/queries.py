@@ -40,6 +40,11 @@ class Entry(NamedTuple):
     low: float | None
     high: float | None
 
+    @property
+    def passed(self) -> bool:
+        """Whether every check passed."""
+        return self.outcome is Outcome.PASSED
+
 
 _OUTCOMES = {outcome.value: outcome for outcome in Outcome}
 # Left to itself, SQLite would look rows up in the tables, past the sources and the details.

@@ -75,9 +75,7 @@ def keep_copy(file: Path, version: int) -> Path:
             source.backup(target)
         part.replace(copy)
     except (sqlite3.Error, OSError) as error:
-        raise StoreError(
-            f"{file} cannot be kept as it is before it is migrated: {error}"
-        ) from error
+        raise StoreError(f"{file} cannot be copied before it is migrated: {error}") from error
     return copy
 
 

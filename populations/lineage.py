@@ -58,6 +58,12 @@ class Lineage:
         self._without_skeleton.append(number)
         self._outside_graph.append(number)
 
+    def remeasured(self, kernel: Kernel) -> None:
+        """Put a better estimate of a kernel in the old one's place. Raises KeyError if unknown."""
+        if self.get(kernel.number).candidate != kernel.candidate:
+            raise ValueError(f"kernel {kernel.number} is another one in the lineage")
+        self._kernels[kernel.number] = kernel
+
     @property
     def kernels(self) -> Mapping[int, Kernel]:
         """All kernels by number, in the order they were added. A live view, read only."""

@@ -13,16 +13,17 @@ import gc
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from populations.outcome import Outcome
+from populations.outcome import Outcome, Speedup
+from populations.pooling import combine
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
 
 class Entry(NamedTuple):
-    """One judged kernel without its source.
+    """One judged kernel without its source, with all that was measured of it.
 
     Attributes:
         number: Its place in the order of proposals.
@@ -51,8 +52,16 @@ _OUTCOMES = {outcome.value: outcome for outcome in Outcome}
 _COLUMNS = "SELECT e.number, operator, outcome, speedup, speedup_low, speedup_high "
 _LISTED = (
     f"{_COLUMNS} FROM candidates AS c INDEXED BY ix_candidates_listed "
-    "CROSS JOIN evaluations AS e INDEXED BY ix_evaluations_listed ON e.number = c.number "
-    "WHERE c.number > ? ORDER BY c.number"
+    "CROSS JOIN evaluations AS e INDEXED BY ix_evaluations_listed "
+    "ON e.kernel = c.number AND e.number = c.number WHERE c.number > ? ORDER BY c.number"
+)
+# Kernels above a number that were measured again: one row per measurement, in order.
+_REMEASURED = (
+    "SELECT c.number, operator, outcome, speedup, speedup_low, speedup_high "
+    "FROM candidates AS c INDEXED BY ix_candidates_listed "
+    "CROSS JOIN evaluations AS e INDEXED BY ix_evaluations_listed ON e.kernel = c.number "
+    "WHERE c.number IN (SELECT kernel FROM remeasurements) AND c.number > ? "
+    "ORDER BY c.number, e.number"
 )
 _BEST = (
     f"{_COLUMNS} FROM evaluations AS e INDEXED BY ix_evaluations_best "
@@ -90,11 +99,20 @@ class Queries:
 
     def entries(self, *, behind: int = -1) -> list[Entry]:
         """Every judged kernel with a number above `behind`, by number."""
-        return self._entries(_LISTED, behind)
+        entries = self._entries(_LISTED, behind)
+        again = self._remeasured(behind)
+        return [again.get(entry.number, entry) for entry in entries] if again else entries
 
     def best(self, count: int) -> list[Entry]:
         """The fastest kernels, best first, by the lower ends of their intervals."""
-        return self._entries(_BEST, count)
+        again = self._remeasured(-1)
+        # So many of the first ones may have turned out to be slower.
+        entries = self._entries(_BEST, count + len(again))
+        if not again:
+            return entries
+        found = [entry for entry in entries if entry.number not in again]
+        found += [entry for entry in again.values() if entry.passed]
+        return sorted(found, key=_worth)[:count]
 
     def children(self, number: int) -> list[int]:
         """Numbers of the candidates made from this one, ascending, judged or not."""
@@ -107,6 +125,13 @@ class Queries:
     def descendants(self, number: int) -> list[int]:
         """Numbers of every candidate that descends from this one, ascending, judged or not."""
         return self._numbers(_DESCENDANTS, number)
+
+    def _remeasured(self, behind: int) -> dict[int, Entry]:
+        """Kernels that were measured again, by number, with all measurements as one."""
+        measured: dict[int, list[Entry]] = {}
+        for entry in self._entries(_REMEASURED, behind):
+            measured.setdefault(entry.number, []).append(entry)
+        return {number: _pooled(entries) for number, entries in measured.items()}
 
     def _numbers(self, statement: str, number: int) -> list[int]:
         with _uncollected():
@@ -124,6 +149,24 @@ class Queries:
     def _read(self, statement: str, parameter: int) -> list[tuple[Any, ...]]:
         with self._translated():
             return self._connection.execute(statement, (parameter,)).fetchall()
+
+
+def _worth(entry: Entry) -> tuple[float, float, int]:
+    """The order of `best`."""
+    return -(entry.low or 0.0), -(entry.speedup or 0.0), entry.number
+
+
+def _pooled(entries: Sequence[Entry]) -> Entry:
+    failed = next((entry for entry in entries if not entry.passed), None)
+    if failed is not None:
+        return failed
+    speedups = [
+        Speedup(entry.speedup, entry.low, entry.high)
+        for entry in entries
+        if entry.speedup and entry.low and entry.high
+    ]
+    one = combine(speedups)
+    return entries[0]._replace(speedup=one.value, low=one.low, high=one.high)
 
 
 @contextmanager

@@ -88,6 +88,29 @@ class Rejection:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Remeasurement:
+    """A proposal to measure a kernel again.
+
+    Attributes:
+        number: Its place in the order of proposals; what was measured is kept under it.
+        kernel: The kernel's number.
+    """
+
+    number: int
+    kernel: int
+
+
+def of_remeasurement(remeasurement: Remeasurement) -> dict[str, Any]:
+    """A row of `remeasurements`."""
+    return {"number": remeasurement.number, "kernel": remeasurement.kernel}
+
+
+def to_remeasurement(row: Row) -> Remeasurement:
+    """The remeasurement of a row of `remeasurements`."""
+    return Remeasurement(*row)
+
+
 def of_proposal(proposal: Proposal) -> dict[str, Any]:
     """A row of `proposals`."""
     return {

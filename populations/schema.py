@@ -84,6 +84,7 @@ evaluations = Table(
     Column("stored_unix_s", Float, nullable=False),
     Index(
         "ix_evaluations_listed",
+        "kernel",
         "number",
         "outcome",
         "speedup",
@@ -91,7 +92,6 @@ evaluations = Table(
         "speedup_high",
     ),
     Index("ix_evaluations_best", "speedup_low", "speedup"),
-    Index("ix_evaluations_kernel", "kernel"),
 )
 
 timings = Table(
@@ -182,6 +182,7 @@ meta = Table(
 INSERT_CANDIDATE = insert(candidates)
 INSERT_EDGE = insert(edges)
 INSERT_EVALUATION = insert(evaluations)
+INSERT_REMEASUREMENT = insert(remeasurements)
 INSERT_TIMING = insert(timings)
 INSERT_TRIAL = insert(trials)
 INSERT_EVENT = insert(events)
@@ -199,6 +200,13 @@ ALL_EVALUATIONS = (
     .where(evaluations.c.number == evaluations.c.kernel)
     .order_by(evaluations.c.number)
 )
+# What was measured again: evaluations under the numbers of the proposals to do so.
+ALL_FURTHER = (
+    select(evaluations)
+    .where(evaluations.c.number != evaluations.c.kernel)
+    .order_by(evaluations.c.number)
+)
+ALL_REMEASUREMENTS = select(remeasurements).order_by(remeasurements.c.number)
 ALL_TIMINGS = select(timings).order_by(timings.c.number, timings.c.position)
 ALL_TRIALS = select(trials).order_by(trials.c.number)
 ALL_EVENTS = select(events).order_by(events.c.id)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from populations.kernel import Kernel
     from populations.outcome import Speedup
 
+# Kernels kept in mind in case champions turn out to have been lucky.
+_CONTENDERS = 32
 COLUMNS = ("evaluations", "number", "best", "median", "share_passed")
 
 
@@ -35,6 +37,8 @@ class Progress:
         from deap.tools import HallOfFame, Logbook, Statistics
 
         self._hall = HallOfFame(maxsize=None)
+        # The best by the lower ends of their intervals: who may reign when a champion falls.
+        self._contenders: list[Kernel] = []
         self._logbook = Logbook()
         self._logbook.header = COLUMNS
         self._statistics = Statistics(_speedup)
@@ -67,6 +71,7 @@ class Progress:
             kernel: Offered once.
             members: The policy's, after it has taken the kernel in.
         """
+        self._contend(kernel)
         is_best = _crowned(kernel, self.champion)
         if is_best:
             self._hall.insert(individual(kernel))
@@ -76,20 +81,28 @@ class Progress:
     def remeasured(self, kernel: Kernel) -> bool:
         """Take a better estimate of a kernel inserted before; whether the champion is another.
 
-        Former champions keep their places by their present estimates, so the crown goes back to one
-        of them where the reigning one was merely lucky.
+        Former champions keep their places by their present estimates, and the best of all others
+        are asked again: the crown goes to whoever deserves it where the reigning one was merely
+        lucky, or fails now.
         """
         before = self.champion
-        line = [entry.kernel for entry in self._hall]
-        if kernel.number in [each.number for each in line]:
-            line = [kernel if each.number == kernel.number else each for each in line]
-        elif _crowned(kernel, before):
-            line.append(kernel)
+        self._contend(kernel)
+        line = [kernel if e.kernel.number == kernel.number else e.kernel for e in self._hall]
         self._hall.clear()
-        for each in sorted(line, key=lambda k: k.number):
+        for each in sorted((k for k in line if k.passed), key=lambda k: k.number):
             self._hall.insert(individual(each))
+        for each in sorted(self._contenders, key=lambda k: k.number):
+            if _crowned(each, self.champion):
+                self._hall.insert(individual(each))
         after = self.champion
         return (before and before.number) != (after and after.number)
+
+    def _contend(self, kernel: Kernel) -> None:
+        rest = [each for each in self._contenders if each.number != kernel.number]
+        if kernel.passed:
+            rest.append(kernel)
+            rest.sort(key=lambda k: (k.fitness, -k.number), reverse=True)
+        self._contenders = rest[:_CONTENDERS]
 
     def _record(self, kernel: Kernel, members: Sequence[Kernel]) -> None:
         self._passed += kernel.passed

@@ -28,6 +28,7 @@ from populations import migrations, rows
 from populations.errors import StoreError
 from populations.kernel import Candidate, Kernel
 from populations.lineage import Lineage
+from populations.pooling import pool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from populations.call import Call
     from populations.outcome import Evaluation
     from populations.queries import Queries
-    from populations.rows import Event, Proposal, Rejection, Trial
+    from populations.rows import Event, Proposal, Rejection, Remeasurement, Trial
 
 FILE_NAME = "run.db"
 
@@ -180,14 +181,24 @@ class Store:
             (self._schema.INSERT_EDGE, rows.of_parents(candidate)),
         )
 
-    def add_evaluation(self, number: int, evaluation: Evaluation) -> None:
+    def add_evaluation(
+        self, number: int, evaluation: Evaluation, *, kernel: int | None = None
+    ) -> None:
         """Keep the evaluation of candidate `number`, before the search uses it.
 
-        Raises StoreError if the candidate is not stored or has an evaluation already.
+        With `kernel`, proposal `number` measured that kernel again.
+
+        Raises StoreError if the candidate is not stored or the number has an evaluation already.
         """
-        row = rows.of_evaluation(number, evaluation, kernel=number, stored_unix_s=time.time())
+        of = number if kernel is None else kernel
+        row = rows.of_evaluation(number, evaluation, kernel=of, stored_unix_s=time.time())
         timings = rows.of_timings(number, evaluation.timings)
         self._write((self._schema.INSERT_EVALUATION, row), (self._schema.INSERT_TIMING, timings))
+
+    def add_remeasurement(self, remeasurement: Remeasurement) -> None:
+        """Keep that a kernel is to be measured again, before it is; its candidate is stored."""
+        row = rows.of_remeasurement(remeasurement)
+        self._write((self._schema.INSERT_REMEASUREMENT, row))
 
     def candidates(self) -> list[Candidate]:
         """Every proposal, by number, evaluated or not."""
@@ -199,15 +210,26 @@ class Store:
         return [rows.to_candidate(row, parents.get(row[0], ())) for row in found]
 
     def evaluations(self) -> dict[int, Evaluation]:
-        """Every evaluation by candidate number, ascending."""
-        found = self._read(self._schema.ALL_EVALUATIONS)
+        """The first evaluation of every candidate that has one, by its number, ascending."""
+        return self._evaluations(self._schema.ALL_EVALUATIONS)
+
+    def remeasurements(self) -> list[Remeasurement]:
+        """Every proposal to measure a kernel again, by number, whether it has been or not."""
+        return [rows.to_remeasurement(row) for row in self._read(self._schema.ALL_REMEASUREMENTS)]
+
+    def remeasured(self) -> dict[int, Evaluation]:
+        """What was measured again, by the number of the proposal, ascending."""
+        return self._evaluations(self._schema.ALL_FURTHER)
+
+    def _evaluations(self, statement: Executable) -> dict[int, Evaluation]:
+        found = self._read(statement)
         timings: dict[int, list[rows.Row]] = {}
-        for row in self._read(self._schema.ALL_TIMINGS):
+        for row in self._read(self._schema.ALL_TIMINGS) if found else ():
             timings.setdefault(row[0], []).append(row)
         return {row[0]: rows.to_evaluation(row, timings.get(row[0], ())) for row in found}
 
     def evaluation(self, number: int) -> Evaluation | None:
-        """The evaluation of one candidate; None when it has none."""
+        """The first evaluation of a candidate, or what a remeasurement found; None without one."""
         found = self._read(self._schema.ONE_EVALUATION, {"number": number})
         if not found:
             return None
@@ -221,13 +243,28 @@ class Store:
         return self.evaluation(found[0][0]) if found else None
 
     def kernels(self) -> list[Kernel]:
-        """Every evaluated candidate with its evaluation, by number."""
-        evaluations = self.evaluations()
-        return [
-            Kernel(candidate=candidate, evaluation=evaluations[candidate.number])
-            for candidate in self.candidates()
-            if candidate.number in evaluations
-        ]
+        """Every evaluated candidate, by number, with all that was measured of it.
+
+        The evaluation of a kernel that was measured again is the pooled one.
+        """
+        return list({kernel.number: kernel for kernel in self.history()}.values())
+
+    def history(self) -> list[Kernel]:
+        """Every judged kernel in the order in which the search heard of it.
+
+        One that was measured again comes anew each time, with the evaluation that all measurements
+        up to then make together.
+        """
+        evaluations, further = self.evaluations(), self.remeasured()
+        candidates = {candidate.number: candidate for candidate in self.candidates()}
+        again = {each.number: each.kernel for each in self.remeasurements()}
+        runs: dict[int, list[Evaluation]] = {}
+        found = []
+        for number in sorted({*evaluations, *(further.keys() & again.keys())}):
+            kernel = again.get(number, number)
+            runs.setdefault(kernel, []).append(evaluations.get(number) or further[number])
+            found.append(Kernel(candidates[kernel], pool(runs[kernel])))
+        return found
 
     def pending(self) -> list[Candidate]:
         """Proposals without an evaluation, by number: what was under way when a run ended."""

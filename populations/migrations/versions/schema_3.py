@@ -70,7 +70,6 @@ def _evaluations() -> None:
     )
     op.drop_table("evaluations")
     op.rename_table("evaluations_3", "evaluations")
-    listed = ["number", "outcome", "speedup", "speedup_low", "speedup_high"]
+    listed = ["kernel", "number", "outcome", "speedup", "speedup_low", "speedup_high"]
     op.create_index("ix_evaluations_listed", "evaluations", listed)
     op.create_index("ix_evaluations_best", "evaluations", ["speedup_low", "speedup"])
-    op.create_index("ix_evaluations_kernel", "evaluations", ["kernel"])

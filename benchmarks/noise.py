@@ -1,4 +1,4 @@
-"""What measuring again is worth: searches over kernels whose true speed is known, measured with noise.
+"""What measuring again is worth: searches with noise over kernels whose true speed is known.
 
 A kernel is a row of digits; its true speedup follows from them, with pairs of digits that matter
 only together. A measurement is off by 3% (log-normal), its interval says so, and one in 66 is taken
@@ -13,6 +13,7 @@ import math
 import random
 import statistics
 import tempfile
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import cache
@@ -89,7 +90,7 @@ class _Step:
     name = "step"
     arity = 1
 
-    def vary(self, parents: list[Kernel], situation: Situation) -> Variation:
+    def vary(self, parents: Sequence[Kernel], situation: Situation) -> Variation:
         """One digit of the parent's."""
         digits = parents[0].source.split()
         at = situation.rng.randrange(LENGTH)
@@ -103,7 +104,7 @@ class _Cross:
     name = "cross"
     arity = 2
 
-    def vary(self, parents: list[Kernel], situation: Situation) -> Variation:
+    def vary(self, parents: Sequence[Kernel], situation: Situation) -> Variation:
         """A uniform crossover."""
         pairs = zip(*(parent.source.split() for parent in parents), strict=True)
         return Variation(source=" ".join(map(situation.rng.choice, pairs)), note="crossed")

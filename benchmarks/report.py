@@ -65,6 +65,8 @@ def lines(results: Mapping[str, Any]) -> Iterator[Line]:
         yield from _stages(found)
     if found := results.get("store"):
         yield from _store(found)
+    if found := results.get("noise"):
+        yield from _noise(found)
     if found := results.get("resume"):
         for name in ("submitted", "evaluated"):
             best, median = found[name]["best_s"], found[name]["median_s"]
@@ -96,6 +98,19 @@ def _store(found: Mapping[str, Any]) -> Iterator[Line]:
     kb, source_kb = found["bytes"] / 1e3, found["source_bytes"] / 1e3
     yield Line("  file per kernel", f"{kb:.1f} kB, of it source {source_kb:.1f} kB")
     yield Line("    compressed, a source would be", f"{found['compressed']:.0%}")
+
+
+def _noise(found: Mapping[str, Any]) -> Iterator[Line]:
+    for again, seen in found["remeasure"].items():
+        gain, low, high = (value - 1 for value in seen["gain"])
+        yield Line(
+            f"measured again at most {again} times: champion, true speedup",
+            f"{seen['champion']:.3f}x, {gain:+.1%} [{low:+.1%}, {high:+.1%}] of never",
+        )
+        yield Line("  believed", f"{seen['believed'] - 1:+.1%} off")
+        yield Line("  searches that end on an outlier", f"{seen['steered']:.1%}")
+        yield Line("  proposals from an outlier", f"{seen['misled']:.1%}")
+        yield Line("  evaluations spent on it", f"{seen['again']:.0%}")
 
 
 def _aa(found: Mapping[str, Any]) -> Iterator[Line]:

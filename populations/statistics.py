@@ -8,17 +8,17 @@ speedup, a ratio), `median` (over the policy's members that passed, a ratio) and
 from __future__ import annotations
 
 import math
+from bisect import insort
 from statistics import median
 from typing import TYPE_CHECKING
 
-from populations.fitness import individual, individuals
+from populations.fitness import individual
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from deap.tools import HallOfFame, Logbook
 
-    from populations.fitness import Individual
     from populations.kernel import Kernel
     from populations.outcome import Speedup
 
@@ -100,8 +100,7 @@ class Progress:
     def _contend(self, kernel: Kernel) -> None:
         rest = [each for each in self._contenders if each.number != kernel.number]
         if kernel.passed:
-            rest.append(kernel)
-            rest.sort(key=lambda k: (k.fitness, -k.number), reverse=True)
+            insort(rest, kernel, key=_worth)
         self._contenders = rest[:_CONTENDERS]
 
     def _record(self, kernel: Kernel, members: Sequence[Kernel]) -> None:
@@ -113,8 +112,14 @@ class Progress:
             number=kernel.number,
             best=speedup.value if speedup else None,
             share_passed=self._passed / evaluations,
-            **self._statistics.compile(individuals(members)),
+            **self._statistics.compile(members),
         )
+
+
+def _worth(kernel: Kernel) -> tuple[float, float, int]:
+    """Ascending, the best first; of equals the elder."""
+    share, log = kernel.fitness
+    return -share, -log, kernel.number
 
 
 def _crowned(kernel: Kernel, incumbent: Kernel | None) -> bool:
@@ -125,8 +130,8 @@ def _crowned(kernel: Kernel, incumbent: Kernel | None) -> bool:
     return reigning is None or (speedup.low > reigning.low and speedup.value > reigning.value)
 
 
-def _speedup(individual: Individual) -> Speedup | None:
-    return individual.kernel.evaluation.speedup
+def _speedup(kernel: Kernel) -> Speedup | None:
+    return kernel.evaluation.speedup
 
 
 def _median_speedup(speedups: Iterable[Speedup | None]) -> float | None:

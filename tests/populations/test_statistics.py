@@ -1,7 +1,9 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from populations.statistics import COLUMNS, Progress
-from tests.contracts.samples import kernel
+from tests.contracts.samples import kernel, quick
 
 
 def crowned(*kernels):
@@ -46,6 +48,23 @@ def test_nobody_is_champion_before_one_passes():
     progress, line = crowned(kernel(0, value=None), kernel(1, value=None))
     assert progress.champion is None
     assert line == []
+
+
+@quick
+@given(
+    offers=st.lists(
+        st.tuples(st.one_of(st.none(), st.floats(0.1, 10)), st.floats(0, 0.5)), max_size=30
+    )
+)
+def test_the_crown_passes_to_who_wins_with_both_ends(offers):
+    progress = Progress()
+    for number, (value, spread) in enumerate(offers):
+        offered, leader = kernel(number, value=value, spread=spread), progress.champion
+        new, old = offered.evaluation.speedup, leader and leader.evaluation.speedup
+        wins = new is not None and (old is None or (new.low > old.low and new.value > old.value))
+        assert progress.insert(offered, [offered]) == wins
+        assert progress.champion is (offered if wins else leader)
+    assert len(progress.logbook) == len(offers)
 
 
 def test_a_champion_that_was_merely_lucky_gives_the_crown_back():

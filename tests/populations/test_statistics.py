@@ -81,3 +81,25 @@ def test_a_kernel_that_was_unlucky_takes_the_crown():
     assert not progress.remeasured(kernel(1, value=0.95))
     assert progress.remeasured(kernel(1, value=1.1))
     assert progress.champion.number == 1
+
+
+def test_whoever_came_while_a_lucky_champion_reigned_is_asked_again():
+    progress = Progress()
+    for each in (kernel(0), kernel(1, value=9.0), kernel(2, value=1.5), kernel(3, value=1.2)):
+        progress.insert(each)
+    assert progress.champion.number == 1
+    assert progress.remeasured(kernel(1, value=1.1))
+    assert progress.champion.number == 2
+
+
+def test_a_champion_that_fails_when_measured_again_leaves_the_line():
+    progress = Progress()
+    progress.insert(kernel(0))
+    progress.insert(kernel(1, value=2.0))
+    assert progress.remeasured(kernel(1, value=None))
+    assert progress.champion.number == 0
+    assert [entry.kernel.number for entry in progress.hall_of_fame] == [0]
+    assert progress.remeasured(kernel(0, value=None))
+    assert progress.champion is None
+    assert progress.insert(kernel(2, value=0.5))
+    assert progress.champion.number == 2

@@ -59,7 +59,7 @@ def bench(options: argparse.Namespace) -> int:
 
     config = load_config(options.experiment, options.set)
     device = choose_device(config.target.device, config.path)
-    seed = seed_candidates(config, device)[0]
+    seed = next(iter(seed_candidates(config, device)), None)
     candidate = read_kernel(options.kernel)
     target = chosen_target(config, device)
     workloads = tuple(options.workloads.split(",")) if options.workloads else target.final_workloads

@@ -29,7 +29,9 @@ def check(experiment: Path, overrides: Sequence[str]) -> int:
     from evo.confinement import require_layers
     from evo.device import choose_device
     from evo.experiment import (
+        begins_without,
         budget,
+        check_languages,
         check_names,
         evaluation_spec,
         seed_candidates,
@@ -58,6 +60,7 @@ def check(experiment: Path, overrides: Sequence[str]) -> int:
     operators, _ = weighted_operators(config, device)
     print(f"operators   {len(operators)}: {', '.join(operators)}")
     check_models(config)
+    check_languages(config, device)
     for line in model_lines(config):
         print(f"model       {line}")
     print(f"budget      {budget_line(budget(config))}")
@@ -73,6 +76,8 @@ def check(experiment: Path, overrides: Sequence[str]) -> int:
             listed = ", ".join(f"{name} {format_ms(ms)} ms" for name, ms in times.items())
             print(f"baselines   {workload}: {listed}")
         seeds = tuple(seed_candidates(config, device))
+        if not seeds:
+            print(f"seed        {begins_without(config, device)}")
         for seed, evaluation in zip(seeds, pool.check(seeds), strict=True):
             print(f"seed        {seed.note}: {format_speedup(evaluation.speedup)}")
     print("ready")

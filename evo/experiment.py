@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from fitness.problem import ProblemFacts
     from fitness.spec import EvaluationSpec
     from operators.llm.desk import Desk
+    from operators.novelty import Novelty
     from operators.operator import Operator
     from populations.store import Store
 
@@ -71,6 +72,7 @@ def evaluation_spec(config: Config, device: Device) -> EvaluationSpec:
         allow_library_calls=evaluation.allow_library_calls,
         allow_torch_compute=evaluation.allow_torch_compute,
         allow_state=evaluation.allow_state,
+        reuse_binaries=config.search.novelty.binary,
     )
 
 
@@ -78,8 +80,9 @@ def check_experiment(config: Config, device: Device) -> None:
     """Find, before anything is started, what the file alone does not show to be wrong.
 
     Raises:
-        SeedError: No seed is in a language of this device.
+        SeedError: No seed is in a language of this device, and no model is there to begin.
         ConfigError: A name stands for nothing, or a model's key is missing.
+        DeviceError: This machine cannot build kernels in a language of the experiment.
         ProblemError: The problem file is at fault; it is looked at only where names need it.
     """
     from evo.models import check_models
@@ -87,6 +90,8 @@ def check_experiment(config: Config, device: Device) -> None:
     seed_languages(config, device)
     evaluation_spec(config, device)
     weighted_operators(config, device)
+    novelty(config)
+    check_languages(config, device)
     check_models(config)
     # All other names are met first thing; these only at the end of the search.
     if chosen_target(config, device).final_workloads:
@@ -135,16 +140,65 @@ def budget(config: Config) -> Budget:
 def seed_languages(config: Config, device: Device) -> list[str]:
     """Languages of the experiment's seeds for this device, in the order of their numbers.
 
+    Empty where there are no seeds at all, and models make the first kernels.
+
     Raises:
-        SeedError: There is none.
+        SeedError: There is none, and no model is there to begin.
     """
     languages = [name for name in LANGUAGES[device] if name in config.seeds]
-    if not languages:
+    if not languages and (config.seeds or not config.models):
         raise SeedError(
             f"{config.path}: [seeds] has no kernel for {device}; add one of "
             f'{", ".join(LANGUAGES[device])} (a file, or "inductor")'
         )
     return languages
+
+
+def languages(config: Config, device: Device) -> tuple[str, ...]:
+    """What kernels are written in here, the experiment's first choice first.
+
+    A function of the experiment alone: what this machine can build is looked at elsewhere.
+
+    Raises:
+        ConfigError: `[target]` names a language that the device does not have.
+    """
+    named = chosen_target(config, device).languages
+    for name in named:
+        if name not in LANGUAGES[device]:
+            raise ConfigError(
+                f'{config.path}: [target.{device}] languages: there is no "{name}" for {device}'
+                f"{nearest(name, LANGUAGES[device])}"
+            )
+    wanted = {*named, *config.seeds}
+    return tuple(name for name in LANGUAGES[device] if name in wanted or not wanted)
+
+
+def check_languages(config: Config, device: Device) -> None:
+    """Raise DeviceError where this machine cannot build what models are asked to write."""
+    from fitness.toolchains.registry import toolchain_for
+
+    if config.models:
+        for language in languages(config, device):
+            toolchain_for(language)
+
+
+def begins_without(config: Config, device: Device) -> str:
+    """How a run without seeds begins, in one line."""
+    return f"none: models draft the first kernels, in {' or '.join(languages(config, device))}"
+
+
+def beginners(config: Config, operators: Collection[str]) -> frozenset[str]:
+    """The operators that make the first kernels where there are no seeds.
+
+    Raises:
+        ConfigError: There is nobody to begin.
+    """
+    if config.seeds or not config.models:
+        return frozenset()
+    found = frozenset(n for n in operators if n.partition("@")[0] in ("draft", "repair"))
+    if not any(name.partition("@")[0] == "draft" for name in found):
+        raise ConfigError(f"{config.path}: without [seeds] the operator draft must not be off")
+    return found
 
 
 def seed_candidates(config: Config, device: Device) -> list[Candidate]:
@@ -218,6 +272,8 @@ def build_search(
         brief=brief(config, device, store),
         early=early or {},
         evaluation_usd=config.operators.evaluation_usd,
+        novelty=novelty(config),
+        first=beginners(config, operators),
     )
     return Search(
         parts,
@@ -228,6 +284,18 @@ def build_search(
         edits=config.search.edits,
         remeasure=config.search.remeasure,
     )
+
+
+def novelty(config: Config) -> Novelty | None:
+    """What counts as known beside the same text; None where the experiment asks for nothing."""
+    from operators.novelty import Novelty
+
+    keys = config.search.novelty
+    if keys.similarity > 1:
+        raise ConfigError(f"{config.path}: [search.novelty] similarity is a share, at most 1")
+    if not (keys.names or keys.similarity):
+        return None
+    return Novelty(names=keys.names, similarity=keys.similarity)
 
 
 def in_flight(config: Config, device: Device) -> int:
@@ -262,7 +330,7 @@ def weighted_operators(
     from operators.registry import common_operators, structural_operators
 
     models, model_priors = model_operators(config)
-    structural = structural_operators([name for name in LANGUAGES[device] if name in config.seeds])
+    structural = structural_operators(languages(config, device))
     operators: dict[str, Operator] = {**structural, **common_operators(), **models}
     weights = {name: getattr(operator, "weight", 1.0) for name, operator in structural.items()}
     scale = config.operators.structural / sum(weights.values()) if weights else 0.0
@@ -273,6 +341,7 @@ def weighted_operators(
     active = {name: operator for name, operator in operators.items() if priors[name] > 0}
     if not active:
         raise ConfigError(f"{config.path}: [operators] switches every operator off")
+    beginners(config, active)
     return active, {name: priors[name] for name in active}
 
 

@@ -15,7 +15,7 @@ from evo.config import Config
 from evo.events import Message, Observer
 from evo.experiment import chosen_target
 from evo.outputs import plain_row
-from evo.tables import WorkloadRow, one_line
+from evo.tables import WorkloadRow, first_passed, one_line
 from populations.errors import WorkerError
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def measure_finalists(
     store = search.parts.store
     best: tuple[float, dict[str, Any]] | None = None
     measured = 0
+    founder = first_passed(search.lineage.kernels.values())
     for kernel in _ranked(search):
         if measured == config.search.finalists:
             break
@@ -47,7 +48,7 @@ def measure_finalists(
         try:
             report = pool.verify(
                 kernel.candidate,
-                seed=search.lineage.get(0).candidate,
+                seed=founder.candidate if founder else None,
                 workloads=target.final_workloads or target.workloads,
             )
         except WorkerError as error:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evo.config import LANGUAGES, Config
+from evo.config import Config
 from evo.device import Device
 from operators.operator import Brief, Inapplicable, Operator, Situation, Variation
 from populations.kernel import Kernel
@@ -162,13 +162,14 @@ def brief(config: Config, device: Device, store: Store) -> Brief | None:
     """
     if not config.models:
         return None
+    from evo.experiment import languages
     from evo.library import knowledge_of
 
     baselines: Mapping[str, Mapping[str, float]] = store.meta("baselines") or {}
     return Brief(
         problem=config.problem.path.read_text(encoding="utf-8"),
         target="\n".join(target_lines(config, store)),
-        languages=tuple(name for name in LANGUAGES[device] if name in config.seeds),
+        languages=languages(config, device),
         workloads=tuple(baselines),
         baselines_ms=baselines,
         knowledge=knowledge_of(config, store.directory),

@@ -26,7 +26,7 @@ from evo.events import (
     Resumed,
     Started,
 )
-from evo.tables import PROVISIONAL, WorkloadRow, workload_rows
+from evo.tables import PROVISIONAL, WorkloadRow, first_passed, workload_rows
 from populations.errors import EvoError, StoreError
 from populations.kernel import Kernel
 from populations.outcome import Speedup
@@ -188,9 +188,10 @@ def run_data(store: Store) -> RunData:
     improvements = [number for number in improvements_of(history) if number in passed]
     champion = final.get("champion", improvements[-1] if improvements else None)
     best = next((k for k in kernels if k.number == champion), None)
+    founder = first_passed(kernels)
     rows = tuple(row_of(row) for row in final.get("rows", ())) or workload_rows(
         baselines,
-        kernels[0].evaluation if kernels and kernels[0].passed else None,
+        founder.evaluation if founder else None,
         best.evaluation if best else None,
     )
     return RunData(

@@ -117,7 +117,7 @@ def replay(config: Config, directory: Path, recorded: Path, *, view: Observer | 
 
     with Store.open(recorded, fingerprint=config.fingerprint(), read_only=True) as old:
         past = Past.of(old)
-        if 0 not in past.evaluations:
+        if not past.evaluations:
             raise StoreError(f"{recorded}: holds no judged kernel to replay")
         with created(config, directory) as store, ExitStack() as stack:
             watching = view or stack.enter_context(terminal_view())

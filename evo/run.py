@@ -72,6 +72,7 @@ def run(request: Request) -> int:
         view = stack.enter_context(terminal_view())
         if store is not None and (baselines := store.meta("baselines")):
             pool.adopt_baselines(baselines)
+            pool.adopt_judged(store.kernels())
         seeds: tuple[Kernel, ...] = ()
         # A run that was killed while it was made may lack some.
         if store is None or len(store.evaluations()) < len(seed_languages(config, device)):
@@ -123,13 +124,14 @@ def _main(options: argparse.Namespace) -> int:
 def _judged_seeds(request: Request, pool: LocalPool, observer: Observer) -> tuple[Kernel, ...]:
     """Judge the seeds: the run directory is made only when all of them pass."""
     from evo.events import Message
-    from evo.experiment import seed_candidates
+    from evo.experiment import begins_without, seed_candidates
     from populations.kernel import Kernel
 
     seeds = tuple(seed_candidates(request.config, request.device))
     pool.examine_problem()
     pool.measure_baselines(lambda step: observer.notify(Message(f"baseline {step}")))
-    observer.notify(Message(f"seed {', '.join(seed.note for seed in seeds)}"))
+    told = ", ".join(seed.note for seed in seeds) or begins_without(request.config, request.device)
+    observer.notify(Message(f"seed {told}"))
     kernels = tuple(map(Kernel, seeds, pool.check(seeds)))
     return kernels + _earlier_champions(request, pool, kernels)
 
@@ -138,6 +140,7 @@ def _earlier_champions(
     request: Request, pool: LocalPool, seeds: Sequence[Kernel]
 ) -> tuple[Kernel, ...]:
     """Champions of the user's library that pass here; numbered behind the seeds."""
+    from evo.experiment import languages
     from evo.facts import machine_facts
     from evo.library import first_champions
     from populations.kernel import Candidate, Kernel
@@ -146,9 +149,10 @@ def _earlier_champions(
     if not config.knowledge.first:
         return ()
     name = machine_facts(request.device, threads=pool.spec.threads)["device"]
-    languages = list(dict.fromkeys(kernel.candidate.language for kernel in seeds))
+    written_in = list(dict.fromkeys(kernel.candidate.language for kernel in seeds))
+    written_in = written_in or list(languages(config, request.device))
     found: list[Kernel] = []
-    for champion in first_champions(config, name, languages):
+    for champion in first_champions(config, name, written_in):
         note = f"champion {champion.digest} of {champion.setting.run}"
         number = len(seeds) + len(found)
         candidate = Candidate(number, champion.source, champion.language, note=note)

@@ -31,6 +31,7 @@ from fitness.evaluator import Evaluator
 from operators.credit import Credit
 from operators.dialogue import Conversation
 from operators.llm.desk import Desk
+from operators.novelty import Novelty
 from operators.operator import Brief, Inapplicable, Operator, Situation, Variation
 from operators.tuning import inherit
 from populations.errors import StoreError
@@ -66,6 +67,9 @@ class Parts:
         early: Before proposal -> up to which number results were inserted ahead of the rule, of the
             run that is grown again.
         evaluation_usd: What an evaluation is worth beside what models cost, US dollars.
+        novelty: What counts as known beside the same text; None: nothing.
+        first: Names of the operators that propose alone until a kernel has passed; none where
+            there are seeds.
     """
 
     store: Store
@@ -79,6 +83,8 @@ class Parts:
     brief: Brief | None = None
     early: Mapping[int, int] = field(default_factory=dict)
     evaluation_usd: float = 0.01
+    novelty: Novelty | None = None
+    first: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +143,7 @@ class Search:
         self._remeasured = 0
         self._early = dict(parts.early)
         self._changes_kept = 0
-        self._digests: set[str] = set()
+        self._known: set[str] = set()
         self._next = 0
         self._began = time.monotonic()
         self._earlier_s = 0.0
@@ -189,7 +195,8 @@ class Search:
 
         Args:
             seeds: The first kernels, judged, numbered from 0. What the store holds already is
-                passed over; none are needed once it holds them all.
+                passed over; none are needed once it holds them all, nor where `Parts.first` makes
+                the first ones.
 
         Raises:
             EvoError: The evaluator itself failed. Everything judged by then is in the store.
@@ -226,13 +233,19 @@ class Search:
             if desk := self.parts.desk:
                 if over := desk.spending.exhausted():
                     return over
-                reason = reason or desk.spending.full()
+                reason = reason or desk.spending.full() or self._fruitless()
             if not reason and self._proposed():
                 continue
             if not self._pending:
                 return reason or "no operator finds anything new"
             # A proposal that comes to nothing leaves room, and one that is judged something new.
             self._insert_early(record=not reason)
+
+    def _fruitless(self) -> str:
+        """Why nothing is asked any more where there was no kernel to begin with."""
+        if self.lineage.kernels or self._next < ATTEMPTS:
+            return ""
+        return f"no kernel came of {self._next} proposals"
 
     def _proposed(self) -> bool:
         """Make and begin the next proposal; False when nothing new was found in this turn."""
@@ -306,7 +319,7 @@ class Search:
                 again.append(candidate)
                 self._pending.submit(candidate)
             if candidate is not None and number not in past.proposals:
-                self._digests.add(candidate.digest)
+                self._known.add(self._key(candidate))
             # A candidate of a model may have other parents than those its proposal was made with.
             made = past.proposals.get(number) or candidate
             if made is not None and number != last_seed:
@@ -326,9 +339,11 @@ class Search:
     def _propose(self) -> Candidate | _Question | None:
         """Make the next candidate, or what to ask; None when nothing new was found in this turn."""
         rng = random.Random(f"{self._seed}:{self._next}")
-        situation = Situation(self.lineage, rng, self._device, self.parts.brief)
-        for _ in range(ATTEMPTS if self.lineage.kernels else 0):
-            operator = self.parts.operators[self.parts.credit.choose(rng)]
+        situation = Situation(self.lineage, rng, self._device, self.parts.brief, self.parts.novelty)
+        # Who has nothing to go on from begins from the problem.
+        among = self.parts.first if self.champion is None else None
+        for _ in range(ATTEMPTS if self.lineage.kernels or among else 0):
+            operator = self.parts.operators[self.parts.credit.choose(rng, among or None)]
             arity = operator.arity
             parents = self.parts.policy.parents(arity, rng) if arity else []
             variation = operator.vary(parents, situation)
@@ -342,7 +357,7 @@ class Search:
             if operator.name in self.parts.structural:
                 variation = self._edit_further(parents[0], variation, situation)
             candidate = self._candidate(operator, parents, variation)
-            if candidate.digest not in self._digests:
+            if self._key(candidate) not in self._known:
                 return candidate
         return None
 
@@ -378,6 +393,9 @@ class Search:
             note=variation.note,
         )
 
+    def _key(self, candidate: Candidate) -> str:
+        return self.parts.novelty.key(candidate) if self.parts.novelty else candidate.digest
+
     def _record(self, candidate: Candidate) -> None:
         # What ended while the operator was at work is safe before anything else is begun.
         self._pending.keep_finished()
@@ -386,7 +404,7 @@ class Search:
 
     def _submit(self, candidate: Candidate) -> None:
         self._pending.submit(candidate)
-        self._digests.add(candidate.digest)
+        self._known.add(self._key(candidate))
         self._next = candidate.number + 1
 
     def _ask(self, made: _Question) -> None:
@@ -425,7 +443,7 @@ class Search:
         return self.parts.desk.cost_usd(number) / self.parts.evaluation_usd
 
     def _insert(self, kernel: Kernel, *, announce: bool) -> None:
-        self._digests.add(kernel.candidate.digest)
+        self._known.add(self._key(kernel.candidate))
         self.lineage.add(kernel)
         for change in self.parts.policy.insert(kernel):
             self._keep(change)

@@ -50,6 +50,9 @@ class DeviceConfig:
     # Workloads of the closing table; empty: those of the search.
     final_workloads: tuple[str, ...] = ()
     baselines: tuple[str, ...] = ()  # names of baselines; empty: all there are
+    # What models may write in beside the languages of the seeds. Without seeds: these alone, or all
+    # that the device has where none is named.
+    languages: tuple[str, ...] = added(())
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +117,19 @@ class BeamConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class NoveltyConfig:
+    """[search.novelty]: what is not evaluated again, beside a kernel of the same text."""
+
+    # Kernels that differ in comments, layout and the names of variables alone are one.
+    names: bool = added(False)
+    # From this share of common character n-grams on, literals and launch parameters being the
+    # same, a model's kernel is told back as known; 0: never.
+    similarity: float = added(0.0, least=0.0)
+    # A kernel that compiles to what was judged before is given that result, and is not timed.
+    binary: bool = added(False)
+
+
+@dataclass(frozen=True, slots=True)
 class SearchConfig:
     """[search]: the loop, and who lives."""
 
@@ -136,6 +152,7 @@ class SearchConfig:
     map_elites: MapElitesConfig = MapElitesConfig()
     mcts: MctsConfig = MctsConfig()
     beam: BeamConfig = BeamConfig()
+    novelty: NoveltyConfig = NoveltyConfig()
 
 
 @dataclass(frozen=True, slots=True)

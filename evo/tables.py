@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from populations.kernel import Kernel
     from populations.outcome import Evaluation, Speedup
 
 # Stands where there is no number.
@@ -104,6 +105,11 @@ def format_duration(seconds: float) -> str:
 def format_count(count: int, noun: str) -> str:
     """A count with its noun: 1 kernel, 2 kernels."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def first_passed(kernels: Iterable[Kernel]) -> Kernel | None:
+    """What the others descend from: the first seed, or without seeds the first that passed."""
+    return min((k for k in kernels if k.passed), key=lambda k: k.number, default=None)
 
 
 def one_line(text: str, width: int = 0) -> str:

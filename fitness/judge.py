@@ -12,13 +12,14 @@ import random
 import shutil
 import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from fitness import policy, statistics, timing
 from fitness.baselines import BaselineClient, BaselineTable
+from fitness.binaries import KEY, Repeat, cpp_key, triton_key
 from fitness.cases import Case, CaseBank
 from fitness.clocks import ClockError
 from fitness.contents import ContentsBank
@@ -100,12 +101,16 @@ class Judge:
         self._folder = work_folder()
         self._readable = readable_paths(spec)
 
-    def evaluate(self, candidate: Candidate, table: BaselineTable) -> Evaluation:
+    def evaluate(
+        self, candidate: Candidate, table: BaselineTable, known: frozenset[str] = frozenset()
+    ) -> Evaluation | Repeat:
         """Take a candidate through all stages. What it does wrong is in the evaluation.
 
         Args:
             candidate: The candidate.
             table: The measured baselines; it is paired with the fastest on each workload.
+            known: Keys of what was judged before (`fitness.binaries`); one that compiles to any
+                of that is not judged further.
         """
         progress = Progress()
         start, leased_s = time.monotonic(), self.lease.exclusive_s
@@ -113,6 +118,8 @@ class Judge:
         try:
             with progress.stages.stage("build", self.lease):
                 self.build(candidate, progress)
+            if progress.details.get(KEY) in known:
+                return self._repeat(progress, start)
             start = time.monotonic()
             # Starting and ending a process disturbs a timing as much as what it computes does: on
             # CUDA a context is made and torn down.
@@ -121,6 +128,10 @@ class Judge:
             try:
                 with progress.stages.stage("check", self.lease), narrowed(self, process, progress):
                     self.check(process, progress)
+                if candidate.language == "triton" and self.spec.reuse_binaries:
+                    self._note_cubins(process, progress)
+                    if progress.details.get(KEY) in known:
+                        return self._repeat(progress, start)
                 with progress.stages.stage("time", self.lease):
                     timings = self._time(process, table, progress)
                 with progress.stages.stage("diagnose", self.lease), self.lease.shared():
@@ -170,6 +181,8 @@ class Judge:
             progress.build_s = time.monotonic() - start
         if isinstance(built, registry.BuildFailure):
             raise Fault(Outcome.COMPILE_ERROR, built.text)
+        if self.spec.reuse_binaries and (key := cpp_key(candidate, built.files)):
+            progress.details[KEY] = key
 
     def start(self, candidate: Candidate, table: BaselineTable | None = None) -> CandidateProcess:
         """Start a candidate's process; it has not run anything of the candidate yet.
@@ -242,6 +255,15 @@ class Judge:
         """What to hold while compiling."""
         # Compiling keeps a processor busy: on the CPU nobody may be timing meanwhile.
         return self.lease.shared() if self.spec.device == "cpu" else nullcontext()
+
+    def _note_cubins(self, process: CandidateProcess, progress: Progress) -> None:
+        with suppress(Fault):
+            kernels = process.resources().get("kernels")
+            if not self.spec.interpret_triton and (key := triton_key(process.candidate, kernels)):
+                progress.details[KEY] = key
+
+    def _repeat(self, progress: Progress, start: float) -> Repeat:
+        return Repeat(progress.details[KEY], progress.build_s, time.monotonic() - start)
 
     def _refuse_triton_on_cpu(self, candidate: Candidate) -> None:
         if candidate.language != "triton" or self.spec.device != "cpu":

@@ -101,7 +101,7 @@ class CppLibrary:
             function = self._library[name]
         except AttributeError:
             raise AttributeError(f'the C++ source has no extern "C" function {name!r}') from None
-        bound = _bind(function, name, _declared_kinds(self._plain_source, name))
+        bound = _bind(function, name, declared_kinds(self._plain_source, name))
         self.__dict__[name] = bound
         return bound
 
@@ -254,7 +254,7 @@ def _compile_into_cache(source: str, path: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _declared_kinds(plain_source: str, name: str) -> str | None:
+def declared_kinds(plain_source: str, name: str) -> str | None:
     """How each declared parameter is passed: p(ointer), i(nteger), f(loat), d(ouble).
 
     None when the definition is not found by its text (made by a macro); arguments are then passed

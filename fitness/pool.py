@@ -16,7 +16,7 @@ import queue
 import random
 import secrets
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, InvalidStateError
 from contextlib import closing, suppress
 from dataclasses import replace
@@ -24,6 +24,7 @@ from types import TracebackType
 
 from fitness import baselines
 from fitness.baselines import BaselineTable
+from fitness.binaries import Binaries
 from fitness.children import (
     BaselineProcess,
     JudgeProcess,
@@ -46,7 +47,7 @@ from populations.errors import (
     WorkerError,
     WorkerTimeout,
 )
-from populations.kernel import Candidate
+from populations.kernel import Candidate, Kernel
 from populations.outcome import Evaluation
 
 # What the server process imports before it forks, so that no child has to.
@@ -94,6 +95,7 @@ class LocalPool:
         self._measuring = threading.Lock()
         self._table: BaselineTable | None = None
         self._findings: Findings | None = None
+        self._binaries = Binaries() if spec.reuse_binaries else None
         self._shared = SharedBaselines(self._zygote, self.spec, self._model_seed)
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._workers: list[threading.Thread] = []
@@ -146,6 +148,11 @@ class LocalPool:
         """
         with self._lock:
             self._table = BaselineTable(times_ms, {})
+
+    def adopt_judged(self, kernels: Iterable[Kernel]) -> None:
+        """Take what an earlier session judged, for candidates that compile to the same code."""
+        if self._binaries:
+            self._binaries.adopt(kernels)
 
     def submit(self, candidate: Candidate) -> Future[Evaluation]:
         """Queue one candidate; returns at once. Measures the baselines first if nobody did."""
@@ -307,8 +314,7 @@ class LocalPool:
                         judge = JudgeProcess(
                             self._zygote, self.spec, self._model_seed, rng, self._shared.server()
                         )
-                    content = (job.candidate, table)
-                    _finish(job.future, judge.ask("evaluate", content, self._limit_s()))
+                    _finish(job.future, self._judged(judge, job.candidate, table))
                     break
                 except (WorkerDied, WorkerTimeout) as error:
                     if judge is not None:
@@ -326,6 +332,13 @@ class LocalPool:
                     break
         if judge is not None:
             judge.close()
+
+    def _judged(
+        self, judge: JudgeProcess, candidate: Candidate, table: BaselineTable
+    ) -> Evaluation:
+        known = self._binaries.known(candidate) if self._binaries else frozenset()
+        answer = judge.ask("evaluate", (candidate, table, known), self._limit_s())
+        return self._binaries.settled(candidate, answer) if self._binaries else answer
 
     def _limit_s(self) -> float:
         return self.spec.build_limit_s + 2 * self.spec.run_limit_s + _PATIENCE_S

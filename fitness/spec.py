@@ -70,6 +70,8 @@ class EvaluationSpec:
             torch, cuBLAS, cuDNN or BLAS; see `fitness.policy.Policy` for this and the next two.
         allow_torch_compute: Whether `forward` may compute on tensors with torch.
         allow_state: Whether one call of `forward` may leave something for the next.
+        reuse_binaries: Whether a candidate that compiles to what was judged before is given that
+            result (`fitness.binaries`).
     """
 
     problem: Path
@@ -102,6 +104,7 @@ class EvaluationSpec:
     allow_library_calls: bool = True
     allow_torch_compute: bool = True
     allow_state: bool = True
+    reuse_binaries: bool = False
 
     def __post_init__(self) -> None:
         if self.device not in DEVICES:

@@ -12,6 +12,7 @@ from populations.lineage import Lineage
 
 if TYPE_CHECKING:
     from operators.dialogue import Conversation
+    from operators.novelty import Novelty
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +49,14 @@ class Situation:
         rng: The proposal's own random generator; the only source of randomness an operator uses.
         device: "cpu" or "cuda".
         brief: What a model is told of the problem and the target; None where no model is used.
+        novelty: What counts as known beside the same text; None: nothing.
     """
 
     lineage: Lineage
     rng: random.Random
     device: str
     brief: Brief | None = None
+    novelty: Novelty | None = None
 
 
 @dataclass(frozen=True, slots=True)

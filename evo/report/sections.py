@@ -125,15 +125,16 @@ def champion_path(data: RunData) -> Markup:
 
 
 def champion_source(data: RunData) -> Markup:
-    """The champion's difference from its seed, and its source."""
+    """The champion's difference from the kernel that it descends from, and its source."""
     if (best := data.best) is None:
         return element("p", "There is no champion.", class_="quiet")
     seed = data.path[0]
-    names = (f"#{seed.number} seed", f"#{best.number} champion")
+    names = (f"#{seed.number} {seed.candidate.operator}", f"#{best.number} champion")
+    first = "seed" if seed.candidate.operator == "seed" else "first kernel"
     changed = difference(seed.source, best.source, names=names)
     return join(
-        element("h2", "Champion, difference from the seed"),
-        changed or element("p", "The champion is the seed itself.", class_="quiet"),
+        element("h2", f"Champion, difference from the {first}"),
+        changed or element("p", f"The champion is the {first} itself.", class_="quiet"),
         element("h2", "Champion, source"),
         source_listing(best.source),
     )

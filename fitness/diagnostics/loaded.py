@@ -7,6 +7,7 @@ is not believed: see `fitness.diagnostics.resources`.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -37,7 +38,8 @@ def kernels(module: ModuleType) -> list[dict[str, Any]]:
 
     Returns:
         One dictionary each: `name`, `registers`, `spills` (32-bit words a thread), `shared_bytes`,
-        `num_warps`, `num_stages`, `constants` and what its PTX shows. Empty without Triton.
+        `num_warps`, `num_stages`, `constants`, `cubin` (a digest) and what its PTX shows. Empty
+        without Triton.
     """
     if "triton" not in sys.modules:
         return []
@@ -84,7 +86,10 @@ def _facts(kernel: Any) -> dict[str, Any] | None:
         "num_stages": _count(getattr(metadata, "num_stages", None)),
         "constants": _constants(getattr(kernel, "src", None)),
     }
-    text = getattr(kernel, "asm", {}).get("ptx")
+    asm = getattr(kernel, "asm", {})
+    binary, text = asm.get("cubin"), asm.get("ptx")
+    if isinstance(binary, bytes):
+        facts["cubin"] = hashlib.sha256(binary).hexdigest()
     return {**facts, **(_of_ptx(text) if isinstance(text, str) else {})}
 
 

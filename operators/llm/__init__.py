@@ -6,7 +6,7 @@
 - `desk`: the dialogues under way; `spending`: what they may cost.
 - `operators`, `registry`: the operators, each one class; `talk`: the dialogue that they share.
 - `prompts`: the templates. `context`, `parts`, `history`, `memory`, `angles`: what fills them.
-- `parse`, `blocks`: kernels and edits out of answers; `sameness`: whether a kernel is a new one.
+- `parse`, `blocks`, `diffs`: kernels and edits out of answers.
 - `keys`, `fence`: what must not leave a client; what must not leave its place in a prompt.
 
 Nothing here builds or runs a kernel. Heavy packages are imported where they are used.

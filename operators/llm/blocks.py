@@ -34,14 +34,16 @@ class Miss:
         number: Its place among the edits, from 1.
         problem: Why, one line.
         nearest: The lines of the source that are most like it; empty when none is.
+        kind: What it is one of.
     """
 
     number: int
     problem: str
     nearest: tuple[str, ...] = ()
+    kind: str = "block"
 
     def __str__(self) -> str:
-        text = f"block {self.number}: {self.problem}"
+        text = f"{self.kind} {self.number}: {self.problem}"
         if self.nearest:
             text += "; most like it are these lines:\n" + "\n".join(self.nearest)
         return text
@@ -83,7 +85,7 @@ def apply(source: str, wanted: Sequence[Edit]) -> str | list[Miss]:
     for number, edit in enumerate(wanted, 1):
         changed = _applied(lines, edit)
         if isinstance(changed, str):
-            misses.append(Miss(number, changed, _nearest(lines, edit.search)))
+            misses.append(Miss(number, changed, nearest(lines, edit.search)))
         else:
             lines = changed
     return misses or "\n".join(lines)
@@ -93,14 +95,14 @@ def _applied(lines: list[str], edit: Edit) -> list[str] | str:
     """The lines with one edit made, or why it cannot be."""
     if not any(line.strip() for line in edit.search):
         return "its search part is empty"
-    for key, skips_blank in _WAYS:
-        spans = _spans(lines, edit.search, key, skips_blank=skips_blank)
-        if len(spans) > 1:
-            return f"its search part is found {len(spans)} times"
-        if spans:
-            start, end = spans[0]
-            shift = _shift(lines[start:end], edit.search)
-            return [*lines[:start], *(_shifted(r, shift) for r in edit.replace), *lines[end:]]
+    for key, skips_blank in WAYS:
+        found = spans(lines, edit.search, key, skips_blank=skips_blank)
+        if len(found) > 1:
+            return f"its search part is found {len(found)} times"
+        if found:
+            start, end = found[0]
+            moved = shift(lines[start:end], edit.search)
+            return [*lines[:start], *(shifted(r, moved) for r in edit.replace), *lines[end:]]
     return _inside(lines, edit)
 
 
@@ -116,10 +118,23 @@ def _inside(lines: list[str], edit: Edit) -> list[str] | str:
     return "its search part is not in the kernel"
 
 
-def _spans(
-    lines: list[str], search: Sequence[str], key: Callable[[str], str], *, skips_blank: bool
+def spans(
+    lines: list[str],
+    search: Sequence[str],
+    key: Callable[[str], str],
+    *,
+    skips_blank: bool,
+    overlapping: bool = False,
 ) -> list[tuple[int, int]]:
-    """Where the search part stands, as start and end line; overlapping places count once."""
+    """Where the search part stands, as start and end line.
+
+    Args:
+        lines: Of the source.
+        search: Of the search part.
+        key: What of a line is compared.
+        skips_blank: Whether blank lines do not count.
+        overlapping: Whether places that overlap count each; else the first of them.
+    """
     wanted = [key(line) for line in search if not skips_blank or line.strip()]
     places = [(n, key(line)) for n, line in enumerate(lines) if not skips_blank or line.strip()]
     found, least = [], 0
@@ -128,19 +143,20 @@ def _spans(
             continue
         if all(places[first + n][1] == text for n, text in enumerate(wanted)):
             found.append((places[first][0], places[first + len(wanted) - 1][0] + 1))
-            least = first + len(wanted)
+            least = first + (1 if overlapping else len(wanted))
     return found
 
 
-def _shift(found: Sequence[str], search: Sequence[str]) -> tuple[str, str]:
+def shift(found: Sequence[str], search: Sequence[str]) -> tuple[str, str]:
     """The indents of the first line as the model wrote it and as it stands."""
     wrote = next(line for line in search if line.strip())
     stands = next(line for line in found if line.strip())
     return _indent(wrote), _indent(stands)
 
 
-def _shifted(line: str, shift: tuple[str, str]) -> str:
-    wrote, stands = shift
+def shifted(line: str, moved: tuple[str, str]) -> str:
+    """A new line with its indent changed as `shift` says."""
+    wrote, stands = moved
     if wrote == stands or not line.strip():
         return line
     if line.startswith(wrote):
@@ -148,7 +164,7 @@ def _shifted(line: str, shift: tuple[str, str]) -> str:
     return line.lstrip()
 
 
-def _nearest(lines: list[str], search: Sequence[str]) -> tuple[str, ...]:
+def nearest(lines: list[str], search: Sequence[str]) -> tuple[str, ...]:
     """The stretch of the source that shares most lines with a search part."""
     wanted = {line.strip() for line in search if len(line.strip()) > 3}
     shared = [n for n, line in enumerate(lines) if line.strip() in wanted]
@@ -175,7 +191,7 @@ def _folded(line: str) -> str:
     return re.sub(r"(?<=\w) (?=\W)|(?<=\W) ", "", " ".join(line.split()))
 
 
-_WAYS: tuple[tuple[Callable[[str], str], bool], ...] = (
+WAYS: tuple[tuple[Callable[[str], str], bool], ...] = (
     (str, False),
     (str.rstrip, False),
     (str.strip, False),

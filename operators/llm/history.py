@@ -42,7 +42,8 @@ def fate(kernel: Kernel, lineage: Lineage | None = None) -> str:
     if before and before.evaluation.speedup:
         gain = evaluation.speedup.value / before.evaluation.speedup.value
         text += f", {gain:.3g} times kernel {before.number}"
-    return text
+    twin = evaluation.details.get("same_binary_as")
+    return text if twin is None else f"{text}; compiled to the same code as kernel {twin}"
 
 
 def line(kernel: Kernel, lineage: Lineage | None = None) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from operators.dialogue import Reason
-from operators.llm import blocks
+from operators.llm import blocks, diffs
 from operators.llm.fence import fenced, one_line, printable
 from operators.llm.prompts import fill
 from populations.source import cpp_sources
@@ -149,9 +149,9 @@ def read_module(answer: str) -> Module | Unusable:
 
 
 def read_edit(answer: str, source: str, number: int) -> Module | Unusable:
-    """The module that an answer's search/replace blocks make of a kernel.
+    """The module that an answer's search/replace blocks, or its unified diff, make of a kernel.
 
-    An answer without such blocks is read as a whole module.
+    An answer with neither is read as a whole module.
 
     Args:
         answer: The model's.
@@ -159,14 +159,19 @@ def read_edit(answer: str, source: str, number: int) -> Module | Unusable:
         number: That kernel's.
     """
     text = plain(answer)
-    found = blocks.edits(text)
-    if not found:
+    if found := blocks.edits(text):
+        changed = [found] if isinstance(found, blocks.Miss) else blocks.apply(source, found)
+        retry = "retry_blocks"
+    elif hunks := diffs.hunks(text):
+        changed, retry = diffs.patch(source, hunks), "retry_diff"
+        if not isinstance(changed, str) and isinstance(whole := read_module(answer), Module):
+            return whole
+    else:
         return read_module(answer)
-    changed = [found] if isinstance(found, blocks.Miss) else blocks.apply(source, found)
     if not isinstance(changed, str):
         told = fenced("\n".join(str(miss) for miss in changed[:_MISSES]))
-        reply = fill("retry_blocks", number=str(number), problems=told)
-        problem = one_line(f"block {changed[0].number}: {changed[0].problem}")
+        reply = fill(retry, number=str(number), problems=told)
+        problem = one_line(f"{changed[0].kind} {changed[0].number}: {changed[0].problem}")
         return Unusable(Reason.INAPPLICABLE_EDIT, problem, reply)
     problem = unreadable(changed) or ""
     return refused(f"after the edit {problem}") if problem else Module(changed, rationale(text))

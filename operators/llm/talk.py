@@ -13,11 +13,12 @@ from operators.llm.fence import fenced, one_line
 from operators.llm.memory import Memory, marked
 from operators.llm.parse import Module, Unusable, written_in
 from operators.llm.prompts import fill, spoken
-from operators.llm.sameness import fingerprint
+from operators.novelty import Novelty, Similar
 from operators.operator import Variation
 from populations.call import Answer, Finish, Message
 from populations.kernel import Candidate, Kernel
 from populations.lineage import Lineage
+from populations.sameness import fingerprint
 
 # How often one dialogue tells the model what is wrong with its answer, of one kind and in all.
 _TELLS = {Reason.INAPPLICABLE_EDIT: 2}
@@ -35,26 +36,39 @@ class Known:
         lineage: Every kernel judged; it grows while the model thinks.
         last: Number of the last kernel that counts, -1 for none.
         near: Those that the new one is likely to repeat; they count also where only layout differs.
+        novelty: What else counts; None: nothing.
     """
 
     lineage: Lineage
     last: int
     near: tuple[Kernel, ...] = ()
+    novelty: Novelty | None = None
 
     @classmethod
-    def now(cls, lineage: Lineage, subjects: Sequence[Kernel]) -> Known:
+    def now(
+        cls, lineage: Lineage, subjects: Sequence[Kernel], novelty: Novelty | None = None
+    ) -> Known:
         """The lineage as it stands, of which what was made of these kernels is near."""
         near = tuple(history.family(subjects, lineage)[-_NEAR:])
-        return cls(lineage, max(lineage.kernels, default=-1), near)
+        return cls(lineage, max(lineage.kernels, default=-1), near, novelty)
 
     def find(self, source: str, language: str) -> Kernel | None:
-        """The kernel with this text, if it had been judged by then."""
+        """The kernel that this text is, if it had been judged by then."""
         digest = Candidate(number=0, source=source, language=language).digest
         # Kernels come in order of their numbers, and the first of a digest is the one found.
         found = self.lineage.by_digest(digest)
         if found and found.number <= self.last:
             return found
-        return next((kernel for kernel in self.near if same(kernel, source, language)), None)
+        near = next((kernel for kernel in self.near if same(kernel, source, language)), None)
+        if near is not None or self.novelty is None:
+            return near
+        return self.novelty.same(source, language, self.lineage, self.last)
+
+    def similar(self, source: str, language: str) -> Similar | None:
+        """A kernel that had been judged by then and is too much like this text."""
+        if self.novelty is None:
+            return None
+        return self.novelty.similar(source, language, self.lineage, self.last)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,4 +181,9 @@ def _repeated(task: Task, source: str, language: str) -> Unusable | None:
         number = str(found.number)
         reply = fill("retry_duplicate", number=number, fate=fenced(history.line(found)))
         return Unusable(Reason.DUPLICATE, f"kernel {number} again", reply)
+    if (close := task.known.similar(source, language)) is not None:
+        number, share = str(close.kernel.number), f"{close.share:.1%}"
+        fate = fenced(history.line(close.kernel))
+        reply = fill("retry_similar", number=number, share=share, fate=fate)
+        return Unusable(Reason.DUPLICATE, f"{share} of kernel {number}", reply)
     return None

@@ -91,6 +91,125 @@ def test_another_answer_is_another_lineage(asked, tmp_path):
     assert "differs" in out
 
 
+def drafts(tmp_path, answer, **changes):
+    """An experiment without seeds whose model is a program."""
+    (tmp_path / "model.py").write_text(answer)
+    command = json.dumps([sys.executable, str(tmp_path / "model.py")])
+    text = TOML.read_text().replace('"scale.py', f'"{DATA}/scale.py')
+    text = text.replace('cpp = "scale_cpp.py"\n', "").replace("draft = 0\n", "")
+    for old, new in changes.items():
+        assert old in text
+        text = text.replace(old, new)
+    toml = tmp_path / "drafts.toml"
+    toml.write_text(f"{text}command = {command}\n")
+    return toml
+
+
+# Makes a kernel of nothing: the first answer holds none, every third kernel is wrong.
+DRAFT = f"""
+import sys
+from pathlib import Path
+sys.stdin.read()
+counter = Path(__file__).with_name("count")
+number = int(counter.read_text()) + 1 if counter.exists() else 0
+counter.write_text(str(number))
+kernel = Path({str(DATA / "scale_cpp.py")!r}).read_text()
+if number == 0:
+    print("I would rather not.")
+else:
+    kernel = kernel.replace('extern "C"', f'static const int seen_{{number}} = 0;\\nextern "C"', 1)
+    if number % 3 == 1:
+        kernel = kernel.replace("* sum", "+ sum")
+    print(f"Rationale: plain loops\\n\\n```python\\n{{kernel}}```")
+"""
+
+
+def test_a_run_without_seeds_begins_with_drafts(tmp_path):
+    few = {"evaluations = 4": "evaluations = 8", "finalists = 1": "finalists = 1\nin_flight = 2"}
+    toml = drafts(tmp_path, DRAFT, **few)
+    status, out, err = evo("check", toml, cwd=tmp_path, module="evo")
+    assert (status, err) == (0, ""), out
+    said = r"^seed +none: models draft the first kernels, in cpp or python$"
+    assert re.search(said, out, re.MULTILINE), out
+    status, out, err = evo(toml, cwd=tmp_path)
+    assert (status, err) == (0, ""), out
+    directory = tmp_path / "runs/drafts"
+    with Store.open(directory, read_only=True) as store:
+        kernels, final = store.kernels(), store.meta("final")
+        asked = {proposal.number: proposal.operator for proposal in store.proposals()}
+    first = next(kernel.number for kernel in kernels if kernel.passed)
+    assert first > 0
+    assert {asked[n] for n in range(first)} == {"draft"}
+    assert "rewrite" in asked.values()
+    assert any(not kernel.passed for kernel in kernels)
+    # The closing table has the first kernel that passed where a seed would be.
+    assert final["champion"] is not None
+    assert all(row["seed_ms"] for row in final["rows"])
+    assert "from the first kernel" in (directory / "report.html").read_text()
+    (tmp_path / "model.py").write_text("raise SystemExit('nobody is to be asked')")
+    status, out, err = evo("runs/drafts", cwd=tmp_path, module="evo.replay")
+    assert (status, err) == (0, ""), out
+    assert "the same lineage of 8 kernels" in out
+
+
+def test_drafts_that_all_come_to_nothing_end_the_run(tmp_path):
+    toml = drafts(tmp_path, "print('No.')", **{"parallel = 1": "parallel = 8"})
+    status, out, err = evo(toml, cwd=tmp_path)
+    assert (status, err) == (0, ""), out
+    assert "no kernel came of 60 proposals" in out
+    assert counts(tmp_path / "runs/drafts")["evaluations"] == 0
+    status, out, err = evo("report", "runs/drafts", cwd=tmp_path, module="evo")
+    assert (status, err) == (0, ""), out
+    status, out, err = evo(toml, "--resume", cwd=tmp_path)
+    assert (status, err) == (0, ""), out
+    assert "no kernel came of 60 proposals" in out
+
+
+def test_without_seeds_somebody_must_draft(tmp_path):
+    toml = drafts(tmp_path, "", **{"[operators.weights]": "[operators.weights]\ndraft = 0"})
+    status, out, err = evo(toml, cwd=tmp_path)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "without [seeds] the operator draft must not be off" in err
+
+
+PYTHON = """
+import sys
+sys.stdin.read()
+print('''Rationale: torch has it
+
+```python
+import torch
+from torch import nn
+
+
+class ModelNew(nn.Module):
+    def __init__(self, factor: float):
+        super().__init__()
+        self.factor = nn.Parameter(torch.full((), factor))
+
+    def forward(self, x):
+        return x * x.sum(dim=1, keepdim=True) * self.factor
+```''')
+"""
+
+
+def test_a_kernel_is_translated_to_another_language_of_the_experiment(tmp_path):
+    toml = drafts(tmp_path, PYTHON, **{"translate = 0": "rewrite = 0"})
+    text = toml.read_text().replace("[operators.weights]", "[operators.weights]\ndraft = 0")
+    text = text.replace("[seeds]\n", f'[seeds]\ncpp = "{DATA}/scale_cpp.py"\n')
+    text = text.replace("[target.cpu]\n", '[target.cpu]\nlanguages = ["python"]\n')
+    toml.write_text(text.replace("evaluations = 4", "evaluations = 2"))
+    status, out, err = evo(toml, cwd=tmp_path)
+    assert (status, err) == (0, ""), out
+    with Store.open(tmp_path / "runs/drafts", read_only=True) as store:
+        _, made = store.kernels()
+        asked = store.calls()[0].messages
+    assert (made.candidate.operator, made.candidate.language) == ("translate", "python")
+    assert made.candidate.parents == (0,)
+    assert made.passed
+    assert "which is in C++, again in Python" in " ".join(asked[1].text.split())
+
+
 def test_the_report_says_what_each_operator_brought(asked):
     folder, _ = asked
     status, out, _ = evo("report", "runs/models", cwd=folder, module="evo")

@@ -107,11 +107,11 @@ def test_a_number_of_the_wrong_kind(kernels: native.CppLibrary) -> None:
 
 def test_declared_kinds() -> None:
     text = "void f(const float* x, int64_t n, float a, double b, uint8_t c[4], std::size_t s) {"
-    assert native._declared_kinds(text, "f") == "pifdpi"
-    assert native._declared_kinds("void g() noexcept {", "g") == ""
-    assert native._declared_kinds("void g(void)\n{", "g") == ""
-    assert native._declared_kinds("void h(Thing t) {", "h") is None
-    assert native._declared_kinds("f(1);", "f") is None
+    assert native.declared_kinds(text, "f") == "pifdpi"
+    assert native.declared_kinds("void g() noexcept {", "g") == ""
+    assert native.declared_kinds("void g(void)\n{", "g") == ""
+    assert native.declared_kinds("void h(Thing t) {", "h") is None
+    assert native.declared_kinds("f(1);", "f") is None
 
 
 def test_the_compiler_speaks_with_line_numbers() -> None:

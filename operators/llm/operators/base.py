@@ -109,7 +109,7 @@ class ModelOperator(ABC):
         return Task(
             opening=(system, Message("user", fill(self.name, context=context, **places))),
             read=read,
-            known=Known.now(situation.lineage, subjects),
+            known=Known.now(situation.lineage, subjects, situation.novelty),
             subjects=tuple(subjects),
             language=language,
             languages=frozenset(taken),

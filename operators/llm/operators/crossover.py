@@ -8,9 +8,9 @@ from operators.dialogue import Conversation
 from operators.llm import history, parts
 from operators.llm.operators.base import ModelOperator, drawn
 from operators.llm.parse import read_module
-from operators.llm.sameness import fingerprint
 from operators.operator import Inapplicable, Situation
 from populations.kernel import Kernel
+from populations.sameness import fingerprint
 
 
 class Crossover(ModelOperator):

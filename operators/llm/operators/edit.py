@@ -1,4 +1,4 @@
-"""One improvement of the parent, as search/replace blocks."""
+"""One improvement of the parent, as search/replace blocks or a unified diff."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from populations.kernel import Kernel
 class Edit(ModelOperator):
     """Ask for one change in search/replace blocks, which cost little and keep the rest as it is.
 
-    Blocks that do not apply are told back, twice at most.
+    Blocks and hunks that do not apply are told back, twice at most.
 
     May break: what the change touches.
     """

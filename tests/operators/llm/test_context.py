@@ -106,7 +106,9 @@ def test_every_template_has_the_places_it_is_given():
         "retry_language": {"problem", "language"},
         "retry_unchanged": {"which"},
         "retry_duplicate": {"number", "fate"},
+        "retry_similar": {"number", "share", "fate"},
         "retry_blocks": {"number", "problems"},
+        "retry_diff": {"number", "problems"},
         "explain_change": {"passages", "number", "language"},
     }
     assert {name: set(places(name)) for name in told_back} == told_back

@@ -17,7 +17,7 @@ from operators.llm.parse import (
     read_module,
     written_in,
 )
-from operators.llm.sameness import fingerprint
+from populations.sameness import fingerprint
 from tests.contracts.samples import CPP, TRITON, quick
 from tests.operators.llm.dialogues import module_answer
 

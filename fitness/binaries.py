@@ -86,7 +86,7 @@ def triton_key(candidate: Candidate, kernels: Any) -> str:
     """
     if not isinstance(kernels, list) or not 0 < len(kernels) < _MOST_KERNELS:
         return ""
-    found = [k.get("cubin") if isinstance(k, dict) else None for k in kernels]
+    found = [k.get("code") if isinstance(k, dict) else None for k in kernels]
     if not all(isinstance(digest, str) and digest for digest in found):
         return ""
     try:

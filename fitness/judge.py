@@ -129,7 +129,7 @@ class Judge:
                 with progress.stages.stage("check", self.lease), narrowed(self, process, progress):
                     self.check(process, progress)
                 if candidate.language == "triton" and self.spec.reuse_binaries:
-                    self._note_cubins(process, progress)
+                    self._note_code(process, progress)
                     if progress.details.get(KEY) in known:
                         return self._repeat(progress, start)
                 with progress.stages.stage("time", self.lease):
@@ -256,7 +256,7 @@ class Judge:
         # Compiling keeps a processor busy: on the CPU nobody may be timing meanwhile.
         return self.lease.shared() if self.spec.device == "cpu" else nullcontext()
 
-    def _note_cubins(self, process: CandidateProcess, progress: Progress) -> None:
+    def _note_code(self, process: CandidateProcess, progress: Progress) -> None:
         with suppress(Fault):
             kernels = process.resources().get("kernels")
             if not self.spec.interpret_triton and (key := triton_key(process.candidate, kernels)):

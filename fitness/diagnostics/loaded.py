@@ -27,6 +27,10 @@ _MARKS = (
     ("barriers", re.compile(r"\bbar(?:rier)?\.sync")),
     ("atomics", re.compile(r"\b(?:atom|red)\.global")),
 )
+# What PTX says of the source: comments, lines, tables for debuggers.
+_REMARK = re.compile(r"//[^\n]*")
+_DEBUG_SECTION = re.compile(r"\.section\s+\.debug\w*\s*\{[^}]*\}")
+_DEBUG_LINE = re.compile(r"\s*(?:\.loc\b|\.file\b|\$L__(?:tmp|func)\w*:)")
 _ACCESS = re.compile(r"\b(ld|st)\.global[\w.:]*?(?:\.v([248]))?\.[bfus](8|16|32|64|128)\b")
 
 
@@ -38,7 +42,7 @@ def kernels(module: ModuleType) -> list[dict[str, Any]]:
 
     Returns:
         One dictionary each: `name`, `registers`, `spills` (32-bit words a thread), `shared_bytes`,
-        `num_warps`, `num_stages`, `constants`, `cubin` (a digest) and what its PTX shows. Empty
+        `num_warps`, `num_stages`, `constants`, `code` (a digest) and what its PTX shows. Empty
         without Triton.
     """
     if "triton" not in sys.modules:
@@ -86,11 +90,22 @@ def _facts(kernel: Any) -> dict[str, Any] | None:
         "num_stages": _count(getattr(metadata, "num_stages", None)),
         "constants": _constants(getattr(kernel, "src", None)),
     }
-    asm = getattr(kernel, "asm", {})
-    binary, text = asm.get("cubin"), asm.get("ptx")
-    if isinstance(binary, bytes):
-        facts["cubin"] = hashlib.sha256(binary).hexdigest()
-    return {**facts, **(_of_ptx(text) if isinstance(text, str) else {})}
+    text = getattr(kernel, "asm", {}).get("ptx")
+    if not isinstance(text, str):
+        return facts
+    return {**facts, **_of_ptx(text), "code": code(text, metadata)}
+
+
+def code(text: str, metadata: Any) -> str:
+    """Digest of all that the driver is given, but for where in the source it comes from.
+
+    The cubin itself is another one for every line that its kernel is moved by.
+    """
+    bare = _DEBUG_SECTION.sub("", _REMARK.sub("", text))
+    lines = [line.strip() for line in bare.splitlines() if not _DEBUG_LINE.match(line)]
+    facts: dict[str, Any] = getattr(metadata, "_asdict", dict)()
+    told = sorted((str(k), repr(v)) for k, v in facts.items() if k != "hash")
+    return hashlib.sha256(f"{[*filter(None, lines)]} {told}".encode()).hexdigest()
 
 
 def _of_ptx(text: str) -> dict[str, int]:

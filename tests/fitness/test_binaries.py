@@ -1,12 +1,14 @@
 """What compiles to the same code is not judged twice; what does not is."""
 
 import ast
+import importlib.util
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from fitness.binaries import KEY, SAME, Binaries, Repeat, cpp_key, triton_key
+from fitness.diagnostics import loaded
 from fitness.pool import LocalPool
 from fitness.spec import EvaluationSpec
 from populations.kernel import Candidate, Kernel
@@ -98,8 +100,8 @@ def test_a_key_of_cpp_holds_the_host_and_how_arguments_are_passed(tmp_path):
 
 
 def test_a_key_of_triton_leaves_out_the_bodies_that_were_compiled():
-    def key(source, *cubins):
-        return triton_key(Candidate(0, source, "triton"), [{"cubin": c} for c in cubins])
+    def key(source, *codes):
+        return triton_key(Candidate(0, source, "triton"), [{"code": c} for c in codes])
 
     body = TRITON.replace("total += step", "total = total + step")
     assert ast.dump(ast.parse(body)) != ast.dump(ast.parse(TRITON))
@@ -109,7 +111,7 @@ def test_a_key_of_triton_leaves_out_the_bodies_that_were_compiled():
     assert key(TRITON, "a") != key(TRITON.replace("@triton.jit", "@triton.jit()"), "a")
     plain = TRITON.replace("@triton.jit\n", "")
     assert key(plain, "a") != key(plain.replace("total += step", "total -= step"), "a")
-    for unknown in ([], [{}], [{"cubin": 1}], [{"cubin": "a"}, {}], None, [{"cubin": "a"}] * 16):
+    for unknown in ([], [{}], [{"code": 1}], [{"code": "a"}, {}], None, [{"code": "a"}] * 16):
         assert triton_key(Candidate(0, TRITON, "triton"), unknown) == ""
     assert key("class (", "a") == ""
 
@@ -133,3 +135,42 @@ def test_what_is_not_given_and_what_is_asked_again():
     later = Binaries()
     later.adopt([Kernel(two, given), Kernel(replace(one, number=5), first)])
     assert later.settled(two, Repeat("k", 0.0, 0.0)).details[SAME] == 5
+
+
+KERNEL = """
+import triton
+import triton.language as tl
+{above}
+
+@triton.jit
+def scale(x, y, n, block: tl.constexpr):
+    offsets = tl.program_id(0) * block + tl.arange(0, block)
+    {name} = tl.load(x + offsets, mask=offsets < n)
+    tl.store(y + offsets, {name} * 2.0 + {more}, mask=offsets < n)
+"""
+
+
+def test_what_triton_compiles_to_is_told_without_lines_and_names(tmp_path, monkeypatch):
+    triton = pytest.importorskip("triton")
+    from triton.backends.compiler import GPUTarget
+
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path / "cache"))
+
+    def code(number, num_warps=4, **places):
+        file = tmp_path / f"kernel{number}.py"
+        file.write_text(KERNEL.format(**{"above": "", "name": "values", "more": "1.0", **places}))
+        found = importlib.util.spec_from_file_location(file.stem, file)
+        module = importlib.util.module_from_spec(found)
+        found.loader.exec_module(module)
+        signature = {"x": "*fp32", "y": "*fp32", "n": "i32", "block": "constexpr"}
+        source = triton.compiler.ASTSource(module.scale, signature, {(3,): 128})
+        target = GPUTarget("cuda", 90, 32)
+        kernel = triton.compile(source, target=target, options={"num_warps": num_warps})
+        return loaded.code(kernel.asm["ptx"], kernel.metadata), kernel.asm["cubin"]
+
+    plain, moved = code(0), code(1, above="# one line\n# and another")
+    assert moved[1] != plain[1]
+    assert moved[0] == plain[0]
+    assert code(2, name="loaded", more="(0.5 + 0.5)")[0] == plain[0]
+    assert code(3, more="3.0")[0] != plain[0]
+    assert code(4, num_warps=8)[0] != plain[0]

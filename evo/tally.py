@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -55,25 +56,35 @@ class Tally:
     rejected: dict[str, int] = field(default_factory=dict)
 
 
-def tally(store: Store) -> list[Tally]:
-    """Every operator's balance of a run, the one with the fastest kernel first."""
+def tally(store: Store, evaluations: int | None = None) -> list[Tally]:
+    """Every operator's balance of a run, the one with the fastest kernel first.
+
+    Args:
+        store: The run's.
+        evaluations: Only what was proposed up to that many judged kernels; None: everything.
+    """
     found: dict[str, Tally] = {}
+    kernels = {kernel.number: kernel for kernel in store.kernels()[:evaluations]}
+    last = math.inf if evaluations is None else max(kernels, default=-1)
 
     def of(operator: str) -> Tally:
         return found.setdefault(operator, Tally(operator))
 
-    asked = {proposal.number: proposal for proposal in store.proposals()}
+    asked = {p.number: p for p in store.proposals() if p.number <= last}
     for proposal in asked.values():
         of(proposal.operator).proposals += 1
     for rejection in store.rejections():
+        if rejection.number > last:
+            continue
         reasons = of(asked[rejection.number].operator).rejected
         reasons[rejection.reason] = reasons.get(rejection.reason, 0) + 1
     for call in store.calls():
+        if call.proposal > last:
+            continue
         mine = of(call.operator)
         mine.calls += 1
         mine.tokens += call.answer.tokens_in + call.answer.tokens_out
         mine.cost_usd += call.answer.cost_usd
-    kernels = {kernel.number: kernel for kernel in store.kernels()}
     best_before = 0.0
     for number, kernel in kernels.items():
         mine = of(kernel.candidate.operator)

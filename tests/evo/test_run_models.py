@@ -105,7 +105,7 @@ def drafts(tmp_path, answer, **changes):
     return toml
 
 
-# Makes a kernel of nothing: the first answer holds none, every third kernel is wrong.
+# Makes a kernel of nothing: the first answer holds none, and every third kernel is wrong.
 DRAFT = f"""
 import sys
 from pathlib import Path
@@ -115,7 +115,7 @@ number = int(counter.read_text()) + 1 if counter.exists() else 0
 counter.write_text(str(number))
 kernel = Path({str(DATA / "scale_cpp.py")!r}).read_text()
 if number == 0:
-    print("I would rather not.")
+    print("GIVE UP: too little is said")
 else:
     kernel = kernel.replace('extern "C"', f'static const int seen_{{number}} = 0;\\nextern "C"', 1)
     if number % 3 == 1:

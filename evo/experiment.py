@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from fitness.spec import EvaluationSpec
     from operators.llm.desk import Desk
     from operators.operator import Operator
+    from populations.policies.policy import Policy
     from populations.selection import Selection
     from populations.store import Store
 
@@ -204,7 +205,6 @@ def build_search(
     from evo.search import Parts, Search
     from operators.credit import Credit
     from operators.registry import common_operators
-    from populations.archive import Population
 
     operators, priors = weighted_operators(config, device)
     parts = Parts(
@@ -213,8 +213,7 @@ def build_search(
         operators=operators,
         structural=structural_names(operators, common_operators()),
         credit=Credit(priors=priors),
-        selection=selection(config),
-        population=Population(capacity=config.search.population),
+        policy=policy(config),
         observer=observer,
         desk=desk,
         brief=brief(config, device, store),
@@ -289,6 +288,15 @@ def _check_names(
                 f'{config.path}: [operators.weights] unknown operator "{name}"'
                 f"{nearest(name, known)}"
             )
+
+
+def policy(config: Config) -> Policy:
+    """Who lives, and who becomes a parent."""
+    from populations.archive import Population
+    from populations.policies.steady import SteadyState
+
+    population = Population(capacity=config.search.population)
+    return SteadyState(population=population, selection=selection(config))
 
 
 def selection(config: Config) -> Selection:

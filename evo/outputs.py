@@ -178,7 +178,7 @@ def run_data(store: Store) -> RunData:
     facts = store.meta("facts") or {}
     experiment = tomllib.loads(store.meta("experiment"))
     kernels = store.kernels()
-    improvements = improvements_of(kernels, capacity=experiment["search"]["population"])
+    improvements = improvements_of(kernels)
     champion = final.get("champion", improvements[-1] if improvements else None)
     best = next((k for k in kernels if k.number == champion), None)
     rows = tuple(row_of(row) for row in final.get("rows", ())) or workload_rows(
@@ -251,17 +251,12 @@ def finish(store: Store, directory: Path, observer: Observer) -> None:
     )
 
 
-def improvements_of(kernels: Sequence[Kernel], *, capacity: int) -> list[int]:
-    """Numbers of the kernels that became champion, in order, by the population's own rule."""
-    from populations.archive import Population
+def improvements_of(kernels: Sequence[Kernel]) -> list[int]:
+    """Numbers of the kernels that became champion, in order, by the search's own rule."""
+    from populations.statistics import Progress
 
-    population = Population(capacity=capacity)
-    improvements: list[int] = []
-    for kernel in kernels:
-        population.insert(kernel)
-        if population.champion is kernel:
-            improvements.append(kernel.number)
-    return improvements
+    progress = Progress()
+    return [kernel.number for kernel in kernels if progress.insert(kernel)]
 
 
 def row_of(data: Mapping[str, Any]) -> WorkloadRow:

@@ -31,13 +31,13 @@ from operators.dialogue import Conversation
 from operators.llm.desk import Desk
 from operators.operator import Brief, Inapplicable, Operator, Situation, Variation
 from operators.tuning import inherit, trial_of
-from populations.archive import Population
 from populations.errors import StoreError
 from populations.kernel import Candidate, Kernel
 from populations.lineage import Lineage
 from populations.outcome import Evaluation
+from populations.policies.policy import CHANGES, Change, Policy
 from populations.rows import Event, Proposal
-from populations.selection import Selection
+from populations.statistics import Progress
 from populations.store import Store
 
 # Proposals in one turn that may come to nothing (inapplicable, or a kernel known already) before
@@ -57,8 +57,7 @@ class Parts:
         operators: By name.
         structural: Names of the operators whose edits may be added up in one mutation.
         credit: Which operator next.
-        selection: Who may be a parent.
-        population: Who lives.
+        policy: Who lives, and who becomes a parent.
         observer: Who watches.
         desk: Who asks models; None where no operator does.
         brief: What models are told of the problem.
@@ -72,8 +71,7 @@ class Parts:
     operators: Mapping[str, Operator]
     structural: frozenset[str]
     credit: Credit
-    selection: Selection
-    population: Population
+    policy: Policy
     observer: Observer
     desk: Desk | None = None
     brief: Brief | None = None
@@ -109,6 +107,7 @@ class Search:
             raise ValueError(f"need at least 1 of each, but got {in_flight=} {edits=}")
         self.parts = parts
         self.lineage = Lineage()
+        self.progress = Progress()
         self._budget = budget
         self._seed = seed
         self._in_flight = in_flight
@@ -124,6 +123,7 @@ class Search:
             kept=lambda: parts.store.set_meta("wall_s", self.spent().wall_s),
         )
         self._early = dict(parts.early)
+        self._changes_kept = 0
         self._digests: set[str] = set()
         self._next = 0
         self._began = time.monotonic()
@@ -137,7 +137,7 @@ class Search:
     @property
     def champion(self) -> Kernel | None:
         """The best kernel so far: it beat its predecessor with the lower end of its interval."""
-        return self.parts.population.champion
+        return self.progress.champion
 
     @property
     def interrupted(self) -> bool:
@@ -224,11 +224,13 @@ class Search:
             return False
         if isinstance(made, Candidate):
             self._record(made)
+            self.parts.policy.proposed(made.number, made.parents)
             self._submit(made)
         else:
             # What ended while the operator was at work is safe before anything else is begun.
             self._pending.keep_finished()
             self.parts.store.add_proposal(made.proposal)
+            self.parts.policy.proposed(made.proposal.number, made.proposal.parents)
             self._ask(made)
         return True
 
@@ -248,7 +250,9 @@ class Search:
         done = store.evaluations()
         resumed = bool(done)
         self._add_seeds(seeds, done)
-        self._early |= early_inserts(store.events())
+        events = store.events()
+        self._early |= early_inserts(events)
+        self._changes_kept = sum(event.kind in CHANGES for event in events)
         candidates = {c.number: c for c in store.candidates()}
         proposals = {p.number: p for p in store.proposals()}
         rejections = {r.number: r for r in store.rejections()}
@@ -273,6 +277,10 @@ class Search:
                 self._pending.submit(candidate)
             if candidate is not None and number not in proposals:
                 self._digests.add(candidate.digest)
+            # A candidate of a model may have other parents than those its proposal was made with.
+            made = proposals.get(number) or candidate
+            if made is not None and number != last_seed:
+                self.parts.policy.proposed(number, made.parents)
             self._next = number + 1
         self._complete_trials(candidates.values(), done)
         self._insert_due(max(self._next - 1 - self._in_flight, last_seed), announce=not resumed)
@@ -308,11 +316,10 @@ class Search:
         """Make the next candidate, or what to ask; None when nothing new was found in this turn."""
         rng = random.Random(f"{self._seed}:{self._next}")
         situation = Situation(self.lineage, rng, self._device, self.parts.brief)
-        members = self.parts.population.members
-        for _ in range(ATTEMPTS if members else 0):
+        for _ in range(ATTEMPTS if self.lineage.kernels else 0):
             operator = self.parts.operators[self.parts.credit.choose(rng)]
             arity = operator.arity
-            parents = self.parts.selection.select(members, arity, rng) if arity else []
+            parents = self.parts.policy.parents(arity, rng) if arity else []
             variation = operator.vary(parents, situation)
             if isinstance(variation, Inapplicable):
                 continue
@@ -392,6 +399,7 @@ class Search:
             if isinstance(result, Kernel):
                 self._insert(result, announce=announce)
                 continue
+            self.parts.policy.dropped(number)
             self.parts.credit.miss(operator, asking=self._asking(number))
             if announce:
                 self.parts.observer.notify(Dropped(operator, result))
@@ -403,19 +411,26 @@ class Search:
         return self.parts.desk.cost_usd(number) / self.parts.evaluation_usd
 
     def _insert(self, kernel: Kernel, *, announce: bool) -> None:
-        before = self.champion
         self._digests.add(kernel.candidate.digest)
         self.lineage.add(kernel)
-        self.parts.population.insert(kernel)
+        for change in self.parts.policy.insert(kernel):
+            self._keep(change)
         parents = [self.lineage.get(number) for number in kernel.candidate.parents]
         self.parts.credit.record(kernel, parents, asking=self._asking(kernel.number))
         self._device_s += kernel.evaluation.device_s
-        is_best = self.champion is not before
+        is_best = self.progress.insert(kernel, self.parts.policy.members)
         if is_best:
             self._best_at = len(self.lineage.kernels)
             self._improvements.append(kernel.number)
         if announce:
             self.parts.observer.notify(Judged(kernel=kernel, is_best=is_best, spent=self.spent()))
+
+    def _keep(self, change: Change) -> None:
+        """Store what a policy did, unless an earlier session of the run has."""
+        if self._changes_kept:
+            self._changes_kept -= 1
+        else:
+            self.parts.store.add_event(change.kind, change.data)
 
 
 def early_inserts(events: Iterable[Event]) -> dict[int, int]:

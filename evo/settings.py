@@ -15,9 +15,23 @@ from typing import Any, Literal
 from fitness.sandbox.layers import NAMES as LAYERS
 
 
-def at_least(least: float, default: float) -> Any:
-    """A field of a table: a number with a default that must not be smaller than `least`."""
-    return field(default=default, metadata={"least": least})
+def at_least(least: float, default: float, **more: Any) -> Any:
+    """A field of a table: a number with a default that must not be smaller than `least`.
+
+    `more` goes into its metadata: `absent` (see `added`).
+    """
+    return field(default=default, metadata={"least": least, **more})
+
+
+def added(default: Any, *, absent: Any = None, **more: Any) -> Any:
+    """A field that earlier versions did not have.
+
+    With the value `absent` (None: the default) a search is what it was without the key, and so the
+    key is no part of its fingerprint: files from before keep theirs. `absent` stays as it is when
+    the default is changed later. `more` goes into the field's metadata: `least`, `choices`.
+    """
+    absent = default if absent is None else absent
+    return field(default=default, metadata={"absent": absent, **more})
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
-"""How a run is going, one record per inserted kernel, in a DEAP logbook.
+"""How a run is going: its champions, and one record per inserted kernel in a DEAP logbook.
 
 Columns: `evaluations` (kernels inserted so far), `number` (the kernel's), `best` (the champion's
-speedup, a ratio), `median` (over the population's members that passed, a ratio) and `share_passed`
+speedup, a ratio), `median` (over the policy's members that passed, a ratio) and `share_passed`
 (of all kernels so far, 0..1). `best` and `median` are None until a kernel has passed.
 """
 
@@ -11,10 +11,12 @@ import math
 from statistics import median
 from typing import TYPE_CHECKING
 
+from populations.fitness import individual, individuals
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from deap.tools import Logbook
+    from deap.tools import HallOfFame, Logbook
 
     from populations.fitness import Individual
     from populations.kernel import Kernel
@@ -24,11 +26,15 @@ COLUMNS = ("evaluations", "number", "best", "median", "share_passed")
 
 
 class Progress:
-    """Keeps the logbook of one run."""
+    """Keeps the champions and the logbook of one run, whatever its policy.
+
+    No randomness is involved: the same kernels in the same order leave the same champions.
+    """
 
     def __init__(self) -> None:
-        from deap.tools import Logbook, Statistics
+        from deap.tools import HallOfFame, Logbook, Statistics
 
+        self._hall = HallOfFame(maxsize=None)
         self._logbook = Logbook()
         self._logbook.header = COLUMNS
         self._statistics = Statistics(_speedup)
@@ -36,24 +42,74 @@ class Progress:
         self._passed = 0
 
     @property
+    def champion(self) -> Kernel | None:
+        """The first in the hall of fame; None until a kernel has passed."""
+        return self._hall[0].kernel if len(self._hall) else None
+
+    @property
+    def hall_of_fame(self) -> HallOfFame:
+        """The line of champions, the present one first: a `deap.tools.HallOfFame`.
+
+        A new champion must win with the lower end of its interval as well as with its median: a
+        lucky measurement has a wide interval, and neither takes the crown nor keeps it for long.
+        """
+        return self._hall
+
+    @property
     def logbook(self) -> Logbook:
         """The records so far, a `deap.tools.Logbook`: `logbook.select("evaluations", "best")`."""
         return self._logbook
 
-    def record(
-        self, kernel: Kernel, *, members: Sequence[Individual], champion: Kernel | None
-    ) -> None:
-        """Append the record for `kernel`, with the population and champion as they are after it."""
+    def insert(self, kernel: Kernel, members: Sequence[Kernel] = ()) -> bool:
+        """Take in one judged kernel, in proposal order; whether it is the new champion.
+
+        Args:
+            kernel: Offered once.
+            members: The policy's, after it has taken the kernel in.
+        """
+        is_best = _crowned(kernel, self.champion)
+        if is_best:
+            self._hall.insert(individual(kernel))
+        self._record(kernel, members)
+        return is_best
+
+    def remeasured(self, kernel: Kernel) -> bool:
+        """Take a better estimate of a kernel inserted before; whether the champion is another.
+
+        Former champions keep their places by their present estimates, so the crown goes back to one
+        of them where the reigning one was merely lucky.
+        """
+        before = self.champion
+        line = [entry.kernel for entry in self._hall]
+        if kernel.number in [each.number for each in line]:
+            line = [kernel if each.number == kernel.number else each for each in line]
+        elif _crowned(kernel, before):
+            line.append(kernel)
+        self._hall.clear()
+        for each in sorted(line, key=lambda k: k.number):
+            self._hall.insert(individual(each))
+        after = self.champion
+        return (before and before.number) != (after and after.number)
+
+    def _record(self, kernel: Kernel, members: Sequence[Kernel]) -> None:
         self._passed += kernel.passed
         evaluations = len(self._logbook) + 1
-        speedup = champion.evaluation.speedup if champion else None
+        speedup = self.champion.evaluation.speedup if self.champion else None
         self._logbook.record(
             evaluations=evaluations,
             number=kernel.number,
             best=speedup.value if speedup else None,
             share_passed=self._passed / evaluations,
-            **self._statistics.compile(members),
+            **self._statistics.compile(individuals(members)),
         )
+
+
+def _crowned(kernel: Kernel, incumbent: Kernel | None) -> bool:
+    speedup = kernel.evaluation.speedup
+    if speedup is None:
+        return False
+    reigning = incumbent.evaluation.speedup if incumbent else None
+    return reigning is None or (speedup.low > reigning.low and speedup.value > reigning.value)
 
 
 def _speedup(individual: Individual) -> Speedup | None:

@@ -28,6 +28,7 @@ from populations.errors import StoreError
 from populations.kernel import Candidate, Kernel
 from populations.outcome import Evaluation, Outcome, Speedup, Timing
 from populations.parameters import parameters, skeleton, values, with_values
+from populations.policies.steady import SteadyState
 from populations.selection import RandomSelection, Tournament
 from populations.store import Store
 
@@ -222,8 +223,7 @@ def search(
         "operators": own,
         "structural": frozenset({"front", "back"}),
         "credit": Credit(priors={"front": 1.0, "back": 1.0, "merge": 0.3, "tune": 0.7}),
-        "selection": Tournament(size=3),
-        "population": Population(capacity=10),
+        "policy": SteadyState(population=Population(capacity=10), selection=Tournament(size=3)),
         "observer": observer or Recorder(),
         **(parts or {}),
     }
@@ -248,7 +248,8 @@ def only(operator) -> dict[str, object]:
 
 def at_random() -> dict[str, object]:
     """Parts of a search without any pressure."""
-    return {"selection": RandomSelection(), "population": Population(capacity=10_000)}
+    everyone = Population(capacity=10_000)
+    return {"policy": SteadyState(population=everyone, selection=RandomSelection())}
 
 
 def create(folder: Path) -> Store:

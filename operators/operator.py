@@ -25,7 +25,7 @@ class Variation:
         note: What was done, in one line, for the lineage and for people.
         language: Set when the operator changed it; None keeps the first parent's.
         parents: Numbers of its parents where they are others than those given (`repair` takes a
-            kernel that failed); None for those given.
+            kernel that failed, `tune` may take another survivor); None for those given.
     """
 
     source: str

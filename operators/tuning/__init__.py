@@ -9,11 +9,13 @@ tpe.py          Optuna's tree-structured Parzen estimator
 surrogate.py    a Gaussian process over a space
 expected.py     the point with the largest expected improvement under it
 inheritance.py  a child begins at its parent's best point
+early.py        when a trial need not be timed to the end
 record.py       a judged kernel as a trial
 """
 
+from operators.tuning.early import hopeless
 from operators.tuning.inheritance import inherit
 from operators.tuning.record import trial_of
 from operators.tuning.tune import Tune
 
-__all__ = ["Tune", "inherit", "trial_of"]
+__all__ = ["Tune", "hopeless", "inherit", "trial_of"]

@@ -71,7 +71,8 @@ def prospect(
     mean, deviation = model.believing(under_way).predict(left)
     gains = expected_improvement(mean, deviation, best).round(_DIGITS)
     at = int(gains.argmax())
-    device_s = fmean(kernel.evaluation.device_s for kernel in study)
+    # A millisecond at least: recordings may not know.
+    device_s = max(fmean(kernel.evaluation.device_s for kernel in study), 1e-3)
     return Prospect(left[at], float(gains[at]), device_s)
 
 

@@ -68,6 +68,11 @@ class Room:
         """Whether the points were listed; of a larger space some are drawn."""
         return self._space.size <= LISTED
 
+    @property
+    def exhausted(self) -> bool:
+        """Whether surely nothing is left; of a space that is not listed nobody knows."""
+        return self.listed and not self._left
+
     def __contains__(self, point: Point) -> bool:
         """Whether a point may be proposed."""
         if self.listed:
@@ -88,23 +93,25 @@ class Room:
             if len(found) >= _OFFERED:
                 break
             found[point] = None
-        return tuple(found) or self.one(rng)
+        if found:
+            return tuple(found)
+        one = self.one(rng)
+        return () if one is None else (one,)
 
-    def one(self, rng: random.Random) -> tuple[Point, ...]:
-        """A point drawn from those that may be proposed; none when nothing is left."""
+    def one(self, rng: random.Random) -> Point | None:
+        """A point drawn from those that may be proposed; None when nothing is left."""
         if self.listed:
-            return (rng.choice(self._left),) if self._left else ()
+            return rng.choice(self._left) if self._left else None
         drawn = next(self._drawn(rng), None)
         if drawn is None:
             drawn = next((p for p in self._drawings(rng) if self._allowed(p)), None)
-        return () if drawn is None else (drawn,)
+        return drawn
 
-    def nearest(self, point: Point, rng: random.Random) -> tuple[Point, ...]:
+    def nearest(self, point: Point, rng: random.Random) -> Point | None:
         """The point that is fewest steps away, where they are listed; else one drawn."""
         if not self.listed:
             return self.one(rng)
-        nearest = min(self._left, key=lambda p: self._space.distance(p, point), default=None)
-        return () if nearest is None else (nearest,)
+        return min(self._left, key=lambda p: self._space.distance(p, point), default=None)
 
     def _allowed(self, point: Point) -> bool:
         return point not in self._known and feasible(

@@ -7,29 +7,55 @@ resumed run continues as if it had never stopped.
 
 from __future__ import annotations
 
+import math
+import random
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from operators.operator import Inapplicable, Variation
 from operators.tuning.bounds import bounds_of
-from operators.tuning.expected import prospect
+from operators.tuning.expected import Prospect, prospect
 from operators.tuning.inheritance import certain_speedup
 from operators.tuning.room import Room
 from operators.tuning.space import Point, Space, space_of
+from operators.tuning.survivors import entitled, survivors
 from operators.tuning.tpe import tpe
 from populations.constraints import constraints
 from populations.parameters import skeleton, values, with_values
 
 if TYPE_CHECKING:
-    import random
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from operators.operator import Situation
     from populations.kernel import Kernel
     from populations.lineage import Lineage
 
 Sampler = Literal["tpe", "expected"]
+Share = Literal["parent", "promise"]
 # Neighbours of so many of the best points are looked at in a space that is too large to be listed.
 _AROUND = 10
+_KEPT = 256
+_MARKED = "no launch parameter is marked"
+_MEASURED = "every point of the launch parameters is measured"
+
+
+@dataclass(frozen=True, slots=True)
+class _Study:
+    """One skeleton: who proposes a point of it begins with this.
+
+    Attributes:
+        kernel: The kernel whose point is changed.
+        kernels: Every judged kernel of the skeleton.
+        space: Its points.
+        room: Those that may be proposed.
+        under_way: Those that are being judged, as far as the sampler wants to know.
+    """
+
+    kernel: Kernel
+    kernels: Sequence[Kernel]
+    space: Space
+    room: Room
+    under_way: Sequence[Point]
 
 
 class Tune:
@@ -45,7 +71,13 @@ class Tune:
     arity = 1
 
     def __init__(
-        self, *, startup_trials: int = 4, sampler: Sampler = "tpe", learn: bool = False
+        self,
+        *,
+        startup_trials: int = 4,
+        sampler: Sampler = "tpe",
+        learn: bool = False,
+        share: Share = "parent",
+        survivors: int = 9,
     ) -> None:
         """Choose how to look for points.
 
@@ -55,79 +87,114 @@ class Tune:
                 under a Gaussian process.
             learn: Whether points that are likely to need more than the device has, as far as
                 siblings show it, come last (`operators.tuning.bounds`).
+            share: Whose point is changed: with "parent" the given one's; with "promise" that of
+                the survivor whose next trial is expected to bring most for the device's time,
+                among those that successive halving lets go on (`operators.tuning.survivors`).
+            survivors: How many skeletons share trials, with "promise".
         """
         self._startup_trials = startup_trials
         self._sampler = sampler
         self._learn = learn
+        self._share = share
+        self._survivors = survivors
+        # What a skeleton promises follows from its study alone: asked anew only when that grows.
+        self._promises: dict[tuple[object, ...], Prospect | None] = {}
 
     def vary(self, parents: Sequence[Kernel], situation: Situation) -> Variation | Inapplicable:
-        """Ask for one point that no judged kernel of the parent's skeleton has."""
-        source = parents[0].source
-        study = situation.lineage.same_skeleton(skeleton(source)) or [parents[0]]
-        space = space_of([parents[0], *study])
-        if not space.size:
-            return Inapplicable("no launch parameter is marked")
-        room, under_way = self._room(space, study, situation)
-        if room.listed and not room.points(situation.rng):
-            return Inapplicable("every point of the launch parameters is measured")
-        point = self._ask(space, study, room, under_way, situation.rng)
+        """Ask for one point that no judged kernel of a skeleton has."""
+        if self._share == "promise" and (shared := self._shared(situation)):
+            return shared
+        return self._varied(self._study(parents[0], situation), situation)
+
+    def _varied(self, study: _Study, situation: Situation) -> Variation | Inapplicable:
+        if not study.space.size:
+            return Inapplicable(_MARKED)
+        if study.room.exhausted:
+            return Inapplicable(_MEASURED)
+        point = self._ask(study, situation.rng)
         if point is None:
             return Inapplicable("no further point was found that the constraints allow")
-        old, new = values(source), space.named(point)
-        changed = [f"{name} {old[name]} to {new[name]}" for name in new if old[name] != new[name]]
-        return Variation(source=with_values(source, new), note=", ".join(changed))
+        return _variation(study, point)
 
-    def _room(
-        self, space: Space, study: Sequence[Kernel], situation: Situation
-    ) -> tuple[Room, list[Point]]:
-        """What may be proposed, and the points of this skeleton that are being judged."""
-        source, under_way = study[0].source, []
+    def _study(self, kernel: Kernel, situation: Situation) -> _Study:
+        mine = skeleton(kernel.source)
+        kernels = situation.lineage.same_skeleton(mine) or [kernel]
+        space = space_of([kernel, *kernels])
+        under_way: list[Point] = []
         if self._sampler == "expected":
-            mine = skeleton(source)
             others = (c.source for c in situation.under_way if skeleton(c.source) == mine)
             under_way = [tuple(values(other).values()) for other in others]
+        likely = None
+        if self._learn:
+            before = _before(kernels[0], situation.lineage)
+            likely = bounds_of(space, kernels, before, situation.facts).likely
         room = Room(
             space,
-            {*map(space.point, study), *under_way},
-            constraints=constraints(source),
+            {*map(space.point, kernels), *under_way},
+            constraints=constraints(kernel.source),
             facts=situation.facts,
-            likely=self._bounds(space, study, situation),
+            likely=likely,
         )
-        return room, under_way
+        return _Study(kernel, kernels, space, room, under_way)
 
-    def _bounds(
-        self, space: Space, study: Sequence[Kernel], situation: Situation
-    ) -> Callable[[Point], bool] | None:
-        if not self._learn:
-            return None
-        before = _before(study[0], situation.lineage)
-        return bounds_of(space, study, before, situation.facts).likely
-
-    def _ask(
-        self,
-        space: Space,
-        study: Sequence[Kernel],
-        room: Room,
-        under_way: Sequence[Point],
-        rng: random.Random,
-    ) -> Point | None:
+    def _ask(self, study: _Study, rng: random.Random) -> Point | None:
         if self._sampler == "tpe":
             answer, wanted = tpe(
-                space,
-                study,
+                study.space,
+                study.kernels,
                 rng,
-                wanted=room.__contains__,
+                wanted=study.room.__contains__,
                 startup_trials=self._startup_trials,
             )
-            return answer if wanted else next(iter(room.nearest(answer, rng)), None)
-        begun = len(study) + len(under_way)
-        best = sorted((k for k in study if k.passed), key=certain_speedup, reverse=True)[:_AROUND]
-        left = room.points(rng, [space.point(kernel) for kernel in best])
-        if begun >= self._startup_trials and left:
-            found = prospect(space, study, left, under_way)
-            if found:
+            return answer if wanted else study.room.nearest(answer, rng)
+        if len(study.kernels) + len(study.under_way) >= self._startup_trials:
+            found = self._promise(study)
+            if found is not None:
                 return found.point
-        return next(iter(room.one(rng)), None)
+        return study.room.one(rng)
+
+    def _promise(self, study: _Study) -> Prospect | None:
+        logs = tuple(
+            (k.number, s.log if (s := k.evaluation.speedup) else None) for k in study.kernels
+        )
+        key = (study.kernel.number, logs, tuple(study.under_way))
+        if key not in self._promises:
+            if len(self._promises) >= _KEPT:
+                self._promises.clear()
+            self._promises[key] = _prospect(study, random.Random(f"{logs[-1]}:{len(logs)}"))
+        return self._promises[key]
+
+    def _shared(self, situation: Situation) -> Variation | None:
+        """A point of the survivor that promises most; None where no survivor has one left."""
+        studies = {}
+        for survivor in survivors(situation.lineage, self._survivors):
+            study = self._study(survivor.best, situation)
+            if study.space.size and not study.room.exhausted:
+                studies[survivor] = study
+        best, most = None, -math.inf
+        for survivor in entitled(tuple(studies)):
+            found = self._promise(studies[survivor])
+            if found is not None and found.improvement / found.device_s > most:
+                best, most = (studies[survivor], found.point), found.improvement / found.device_s
+        if best is None:
+            return None
+        candidate = best[0].kernel.candidate
+        return replace(_variation(*best), language=candidate.language, parents=(candidate.number,))
+
+
+def _prospect(study: _Study, rng: random.Random) -> Prospect | None:
+    passed = sorted((k for k in study.kernels if k.passed), key=certain_speedup, reverse=True)
+    left = study.room.points(rng, [study.space.point(kernel) for kernel in passed[:_AROUND]])
+    if not left:
+        return None
+    return prospect(study.space, study.kernels, left, study.under_way)
+
+
+def _variation(study: _Study, point: Point) -> Variation:
+    source = study.kernel.source
+    old, new = values(source), study.space.named(point)
+    changed = [f"{name} {old[name]} to {new[name]}" for name in new if old[name] != new[name]]
+    return Variation(source=with_values(source, new), note=", ".join(changed))
 
 
 def _before(first: Kernel, lineage: Lineage) -> list[Kernel]:

@@ -21,6 +21,7 @@ import difflib
 import math
 import operator
 import re
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -177,7 +178,10 @@ def _tree(text: str) -> ast.expr:
     if len(text) > _LONGEST:
         raise ConstraintError(f"longer than {_LONGEST} characters: {text[:40]!r}...")
     try:
-        tree = ast.parse(text, mode="eval").body
+        with warnings.catch_warnings():
+            # Of escapes in strings, and of numbers that end in a word.
+            warnings.simplefilter("ignore")
+            tree = ast.parse(text, mode="eval").body
         for node in ast.walk(tree):
             _check(node, text)
     except SyntaxError as error:
@@ -245,7 +249,7 @@ def _computed(node: ast.expr, known: Mapping[str, Value]) -> Value:
 def _compared(node: ast.Compare, known: Mapping[str, Value]) -> bool:
     sides = [_value(side, known) for side in (node.left, *node.comparators)]
     verdicts = []
-    for op, left, right in zip(node.ops, sides, sides[1:], strict=True):
+    for op, left, right in zip(node.ops, sides[:-1], sides[1:], strict=True):
         if type(op) in _EQUALITY:
             verdicts.append(_EQUALITY[type(op)](left, right))
         else:

@@ -24,7 +24,7 @@ FIRST = 4
 FACTOR = 3
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Survivor:
     """A skeleton that has passed.
 

@@ -281,9 +281,9 @@ def weighted_operators(
 def _tuning(config: Config) -> dict[str, Any]:
     """What `operators.tuning.Tune` is told. Raises ConfigError for a share that is none."""
     tuning = config.tuning
-    if not 0 <= tuning.early_stop < 1:
+    if tuning.early_stop >= 1:
         raise ConfigError(
-            f"{config.path}: [tuning] early_stop is a share of a speedup: at least 0 and below 1, "
+            f"{config.path}: [tuning] early_stop is a share of a speedup, below 1, "
             f"but got {tuning.early_stop}"
         )
     return {

@@ -81,7 +81,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=int, default=20, help="of tuning (default: 20)")
     parser.add_argument("--tables", type=Path, nargs="*", default=[], help="of tuning: files")
     parser.add_argument(
-        "--samplers", default="", help=f"of tuning, separated by commas: {', '.join(tuning.SAMPLERS)}"
+        "--samplers",
+        default="",
+        help=f"of tuning, separated by commas: {', '.join(tuning.SAMPLERS)}",
     )
     parser.add_argument("--in-flight", type=int, default=4, help="of tuning (default: 4)")
     parser.add_argument("--json", type=Path, help="where the numbers go (runs/benchmarks/...)")
@@ -89,10 +91,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _measured(kind: str, options: argparse.Namespace) -> Any:
-    if kind == "rate":
-        return [rate.measure(count) for count in options.candidates]
-    if kind == "memory":
-        return memory.measure(min(options.candidates))
     if kind == "aa":
         workloads = tuple(filter(None, options.workloads.split(",")))
         return aa.measure(
@@ -107,6 +105,14 @@ def _measured(kind: str, options: argparse.Namespace) -> Any:
         return tuning.measure(options.tables, options.seeds, samplers, options.in_flight)
     if kind == "stages":
         return stages.measure(options.device, options.repetitions, options.threads)
+    return _own(kind, options)
+
+
+def _own(kind: str, options: argparse.Namespace) -> Any:
+    if kind == "rate":
+        return [rate.measure(count) for count in options.candidates]
+    if kind == "memory":
+        return memory.measure(min(options.candidates))
     if kind == "startup":
         return startup.measure(options.repeats)
     return resume.measure(options.kernels, options.repeats)

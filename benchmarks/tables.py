@@ -31,7 +31,7 @@ from populations.parameters import Value, parameters, values, with_values
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-FOLDER = Path(__file__).parent / "tables"
+FOLDER = Path(__file__).parent / "measured"
 Point = tuple[Value, ...]
 
 
@@ -120,6 +120,33 @@ def load(path: Path) -> Table:
         text = entry.get("text", "")
         found[point] = Entry(Outcome(entry["outcome"]), text, rounds, entry["device_s"])
     return Table(data["source"], data["device"], found)
+
+
+def of_landscape(path: Path) -> dict[str, Table]:
+    """The skeletons of a landscape (`.npz`) as tables of their own, by their edits.
+
+    There every point was measured once: what processes differ by is not in it.
+    """
+    from fitness.landscape.table import load as load_landscape
+
+    landscape = load_landscape(path)
+    arrays, found = landscape.arrays, {}
+    texts = landscape.about["texts"]
+    for number, variant in enumerate(landscape.variants):
+        entries = {}
+        for row in (arrays["variant"] == number).nonzero()[0].tolist():
+            ratios = arrays["log_ratios"][row]
+            outcome = Outcome(landscape.outcomes[arrays["outcome"][row]])
+            rounds = tuple(float(r) for r in ratios if not math.isnan(r))
+            entries[tuple(landscape.values(row).values())] = Entry(
+                outcome,
+                texts[arrays["text"][row]],
+                (rounds,) if outcome is Outcome.PASSED else (),
+                float(arrays["device_s"][row]),
+            )
+        name = "+".join((landscape.name, *variant.edits))
+        found[name] = Table(variant.source, landscape.device, entries)
+    return found
 
 
 def pack(header: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> bytes:

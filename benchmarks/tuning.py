@@ -11,11 +11,11 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.tables import FOLDER, Table, load
+from benchmarks.tables import FOLDER, Table, load, of_landscape
 from operators.operator import Inapplicable, Situation
 from operators.tuning import Tune
 from populations.kernel import Candidate, Kernel
@@ -23,6 +23,7 @@ from populations.lineage import Lineage
 
 SHARE = 0.15
 NEAR = 0.01
+FEWEST = 200
 FINALISTS = 3
 FINAL_PAIRS = 60
 Sampler = Callable[[Table, int, int], list[Kernel]]
@@ -40,8 +41,7 @@ def measure(
         in_flight: Proposals under way at once, as in a search.
     """
     found = {}
-    for path in tables or sorted(FOLDER.glob("*.json.xz")):
-        table = load(path)
+    for name, table in _tables(tables or sorted(FOLDER.glob("*.json.xz"))):
         trials = int(SHARE * len(table.entries))
         numbers: dict[str, Any] = {
             "points": len(table.entries),
@@ -49,18 +49,28 @@ def measure(
             "best": math.exp(table.best),
             "near": sum(e.log >= table.best - NEAR for e in table.entries.values() if e.log_ratios),
         }
-        for name in samplers or SAMPLERS:
+        for sampler in samplers or SAMPLERS:
             began = time.perf_counter()
-            count = len(table.entries) if name == "exhaustive" else trials
+            count = len(table.entries) if sampler == "exhaustive" else trials
             runs = [
-                score(table, tuned(table, name, seed, count, in_flight), seed)
+                score(table, tuned(table, sampler, seed, count, in_flight), seed)
                 for seed in range(repetitions)
             ]
-            numbers[name] = summary(runs, trials) | {
+            numbers[sampler] = summary(runs, trials) | {
                 "trial_ms": (time.perf_counter() - began) * 1e3 / repetitions / count
             }
-        found[path.name.partition(".")[0]] = numbers
+        found[name] = numbers
     return found
+
+
+def _tables(paths: Sequence[Path]) -> Iterator[tuple[str, Table]]:
+    """Every table of enough points; a landscape holds one for each variant."""
+    for path in paths:
+        if path.suffix == ".npz":
+            found = of_landscape(path)
+            yield from ((n, table) for n, table in found.items() if len(table.entries) >= FEWEST)
+        else:
+            yield path.name.partition(".")[0], load(path)
 
 
 def tuned(table: Table, sampler: str, seed: int, trials: int, in_flight: int) -> list[Kernel]:

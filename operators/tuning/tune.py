@@ -102,11 +102,8 @@ class Tune:
 
     def vary(self, parents: Sequence[Kernel], situation: Situation) -> Variation | Inapplicable:
         """Ask for one point that no judged kernel of a skeleton has."""
-        if self._share == "promise" and (shared := self._shared(situation)):
-            return shared
-        return self._varied(self._study(parents[0], situation), situation)
-
-    def _varied(self, study: _Study, situation: Situation) -> Variation | Inapplicable:
+        shared = self._shared(situation) if self._share == "promise" else None
+        study = shared or self._study(parents[0], situation)
         if not study.space.size:
             return Inapplicable(_MARKED)
         if study.room.exhausted:
@@ -114,14 +111,18 @@ class Tune:
         point = self._ask(study, situation.rng)
         if point is None:
             return Inapplicable("no further point was found that the constraints allow")
-        return _variation(study, point)
+        varied = _variation(study, point)
+        if shared is None:
+            return varied
+        candidate = study.kernel.candidate
+        return replace(varied, language=candidate.language, parents=(candidate.number,))
 
     def _study(self, kernel: Kernel, situation: Situation) -> _Study:
         mine = skeleton(kernel.source)
         kernels = situation.lineage.same_skeleton(mine) or [kernel]
         space = space_of([kernel, *kernels])
         under_way: list[Point] = []
-        if self._sampler == "expected":
+        if self._looks_ahead:
             others = (c.source for c in situation.under_way if skeleton(c.source) == mine)
             under_way = [tuple(values(other).values()) for other in others]
         likely = None
@@ -164,8 +165,13 @@ class Tune:
             self._promises[key] = _prospect(study, random.Random(f"{logs[-1]}:{len(logs)}"))
         return self._promises[key]
 
-    def _shared(self, situation: Situation) -> Variation | None:
-        """A point of the survivor that promises most; None where no survivor has one left."""
+    @property
+    def _looks_ahead(self) -> bool:
+        """Whether points under way count as taken: what it does by default must stay as it was."""
+        return self._sampler == "expected" or self._share == "promise"
+
+    def _shared(self, situation: Situation) -> _Study | None:
+        """The survivor that promises most; None where no survivor has a point left."""
         studies = {}
         for survivor in survivors(situation.lineage, self._survivors):
             study = self._study(survivor.best, situation)
@@ -175,11 +181,8 @@ class Tune:
         for survivor in entitled(tuple(studies)):
             found = self._promise(studies[survivor])
             if found is not None and found.improvement / found.device_s > most:
-                best, most = (studies[survivor], found.point), found.improvement / found.device_s
-        if best is None:
-            return None
-        candidate = best[0].kernel.candidate
-        return replace(_variation(*best), language=candidate.language, parents=(candidate.number,))
+                best, most = studies[survivor], found.improvement / found.device_s
+        return best
 
 
 def _prospect(study: _Study, rng: random.Random) -> Prospect | None:

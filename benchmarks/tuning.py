@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.tables import FOLDER, Table, load, of_landscape
-from operators.operator import Inapplicable, Situation
+from operators.operator import Situation, Variation
 from operators.tuning import Tune
 from populations.kernel import Candidate, Kernel
 from populations.lineage import Lineage
@@ -26,6 +26,7 @@ NEAR = 0.01
 FEWEST = 200
 FINALISTS = 3
 FINAL_PAIRS = 60
+ATTEMPTS = 60
 Sampler = Callable[[Table, int, int], list[Kernel]]
 
 
@@ -47,7 +48,7 @@ def measure(
             "points": len(table.entries),
             "trials": trials,
             "best": math.exp(table.best),
-            "near": sum(e.log >= table.best - NEAR for e in table.entries.values() if e.log_ratios),
+            "near": sum(e.log >= table.best - NEAR for e in table.entries.values()),
         }
         for sampler in samplers or SAMPLERS:
             began = time.perf_counter()
@@ -90,10 +91,10 @@ def tuned(table: Table, sampler: str, seed: int, trials: int, in_flight: int) ->
             lineage.add(kernels[len(lineage)])
         waiting = tuple(kernel.candidate for kernel in kernels[len(lineage) :])
         situation = Situation(lineage, rng, table.device, under_way=waiting)
-        answer = tune.vary([kernels[0]], situation)
-        if isinstance(answer, Inapplicable):
+        source = _asked(tune, kernels, situation)
+        if source is None:
             break
-        kernels.append(_judged(table, len(kernels), answer.source, rng))
+        kernels.append(_judged(table, len(kernels), source, rng))
     return kernels
 
 
@@ -129,6 +130,18 @@ def summary(runs: Sequence[dict[str, float]], trials: int) -> dict[str, float]:
         found[f"{key}_median"] = ordered[len(ordered) // 2]
         found[f"{key}_p90"] = ordered[min(math.ceil(0.9 * len(ordered)) - 1, len(ordered) - 1)]
     return found
+
+
+def _asked(tune: Tune, kernels: Sequence[Kernel], situation: Situation) -> str | None:
+    """A point that was not proposed before; a search asks again too."""
+    known = {kernel.source for kernel in kernels}
+    for _ in range(ATTEMPTS):
+        answer = tune.vary([kernels[0]], situation)
+        if not isinstance(answer, Variation):
+            return None
+        if answer.source not in known:
+            return answer.source
+    return None
 
 
 def _judged(table: Table, number: int, source: str, rng: random.Random) -> Kernel:

@@ -23,6 +23,7 @@ LONG_MS = 0.7
 # Of Triton's do_bench.
 APART = 0.03
 _MB = 1 << 20
+_TUNERS = ("tpe", "expected")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +88,15 @@ def _tuning(found: Mapping[str, Any]) -> Iterator[Line]:
                 yield Line(
                     f"{sampler}: trials to {tuning.NEAR:.0%} of it",
                     f"median {median / points:.1%}, p90 {p90 / points:.1%}",
-                    f"p90 <= {tuning.SHARE:.0%}" if sampler == "expected" else "",
-                    p90 <= numbers["trials"] if sampler == "expected" else None,
+                    f"p90 <= {tuning.SHARE:.0%}" if sampler != "random" else "",
+                    p90 <= numbers["trials"] if sampler != "random" else None,
                 )
             most = None if bar is None else bar + tuning.NEAR
             yield Line(
                 f"{sampler}: champion behind it by",
                 f"median {seen['regret_median']:.2%}, p90 {seen['regret_p90']:.2%}",
-                "" if most is None or sampler != "expected" else f"median <= {most:.2%}",
-                seen["regret_median"] <= most if most and sampler == "expected" else None,
+                "" if most is None or sampler not in _TUNERS else f"median <= {most:.2%}",
+                seen["regret_median"] <= most if most and sampler in _TUNERS else None,
             )
 
 

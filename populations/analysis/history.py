@@ -1,0 +1,96 @@
+"""What happened in a run, read from its store once: all that the analysis is a function of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from populations.lineage import Lineage
+
+if TYPE_CHECKING:
+    from populations.call import Call
+    from populations.kernel import Kernel
+    from populations.rows import Proposal
+    from populations.store import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """One run, as far as it has come.
+
+    Attributes:
+        lineage: Every judged kernel, in order of proposal.
+        champions: Numbers of the kernels that became champion, in order.
+        champion: The final one; of a search that still runs, the last of the line. None as long as
+            no kernel has passed, and where every finalist fell.
+        proposed: Number -> operator of everything that was proposed, judged or not.
+        asked: Proposals that a model was asked for, by number.
+        calls: Every question with its answer.
+        stored_unix_s: When a kernel's evaluation was stored, by number, seconds since 1970; those
+            that are not known are absent.
+        islands: Island that a kernel was made on, by number; empty where there was only one.
+    """
+
+    lineage: Lineage
+    champions: tuple[int, ...] = ()
+    champion: int | None = None
+    proposed: Mapping[int, str] = field(default_factory=dict)
+    asked: Mapping[int, Proposal] = field(default_factory=dict)
+    calls: Sequence[Call] = ()
+    stored_unix_s: Mapping[int, float] = field(default_factory=dict)
+    islands: Mapping[int, int] = field(default_factory=dict)
+
+    @property
+    def kernels(self) -> Mapping[int, Kernel]:
+        """Every judged kernel by number, in order of proposal."""
+        return self.lineage.kernels
+
+    def cost_usd(self) -> dict[int, float]:
+        """What models cost, by proposal, US dollars."""
+        costs: dict[int, float] = {}
+        for call in self.calls:
+            costs[call.proposal] = costs.get(call.proposal, 0.0) + call.answer.cost_usd
+        return costs
+
+
+def read_history(store: Store) -> History:
+    """The history of a run; another process may be writing it meanwhile.
+
+    Raises StoreError when it cannot be read.
+    """
+    # Read before the kernels: what is named here is then among them.
+    final = store.meta("final") or {}
+    stored_unix_s = store.stored_unix_s()
+    lineage = store.lineage()
+    champions = line_of_champions(lineage.kernels.values())
+    asked = {proposal.number: proposal for proposal in store.proposals()}
+    proposed = {number: proposal.operator for number, proposal in asked.items()}
+    proposed |= {candidate.number: candidate.operator for candidate in store.candidates()}
+    return History(
+        lineage=lineage,
+        champions=champions,
+        champion=final.get("champion", champions[-1] if champions else None),
+        proposed=dict(sorted(proposed.items())),
+        asked=asked,
+        calls=tuple(store.calls()),
+        stored_unix_s=stored_unix_s,
+    )
+
+
+def line_of_champions(kernels: Iterable[Kernel]) -> tuple[int, ...]:
+    """Numbers of the kernels that became champion, in order.
+
+    By the rule of `populations.archive`: with the lower end of the interval as well as with the
+    median.
+    """
+    line: list[int] = []
+    reigning = None
+    for kernel in kernels:
+        speedup = kernel.evaluation.speedup
+        if speedup is None:
+            continue
+        if reigning is None or (speedup.low > reigning.low and speedup.value > reigning.value):
+            reigning = speedup
+            line.append(kernel.number)
+    return tuple(line)

@@ -31,9 +31,7 @@ _WINDOWS = 20
 _DEAD_ENDS = 10
 
 
-def headline(
-    history: History, *, name: str, reason: str, closing: Sequence[float] | None
-) -> str:
+def headline(history: History, *, name: str, reason: str, closing: Sequence[float] | None) -> str:
     """The run and its champion in two lines.
 
     Args:
@@ -200,7 +198,9 @@ def _variety(history: History) -> str:
     ]
     lines = ["Variety", text_table(header, body)]
     if history.champion is not None:
-        made = [s.kernel.candidate.operator for s in steps_to(history.lineage, history.champion)[1:]]
+        made = [
+            s.kernel.candidate.operator for s in steps_to(history.lineage, history.champion)[1:]
+        ]
         lines.append(
             f"on the path: {format_count(len(made), 'step')}, "
             f"{format_count(len(set(made)), 'operator')}, evenness {evenness(made):.2f}"

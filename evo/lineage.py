@@ -17,7 +17,6 @@ from populations.errors import StoreError
 
 if TYPE_CHECKING:
     from populations.analysis.history import History
-    from populations.store import Store
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,7 +39,12 @@ def lineage(options: argparse.Namespace) -> int:
 
     with Store.open(options.run, read_only=True) as store:
         history = read_history(store)
-        head = ancestry.headline(history, **_circumstances(store))
+        head = ancestry.headline(
+            history,
+            name=store.meta("name") or str(options.run),
+            reason=store.meta("reason") or "still running, or ended without a word",
+            closing=(store.meta("final") or {}).get("speedup"),
+        )
     target = history.champion if options.kernel is None else options.kernel
     for number in (*options.common, *([] if target is None else [target])):
         if number not in history.kernels:
@@ -77,16 +81,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write it as node-link JSON")
     parser.add_argument("--dot", type=Path, metavar="FILE", help="write a drawing for Graphviz")
     return parser
-
-
-def _circumstances(store: Store) -> dict[str, object]:
-    """What the headline needs besides the history."""
-    final = store.meta("final") or {}
-    return {
-        "name": store.meta("name") or str(store.directory),
-        "reason": store.meta("reason") or "still running, or ended without a word",
-        "closing": final.get("speedup"),
-    }
 
 
 def _write(history: History, options: argparse.Namespace, target: int | None) -> None:

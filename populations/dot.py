@@ -1,8 +1,10 @@
 r"""A lineage as a drawing for Graphviz: `evo lineage RUN --dot F`, then `dot -Tsvg -O F`.
 
 The language is simple enough to be written as it is (https://graphviz.org/doc/info/lang.html), so
-no package is needed. In a quoted text a quotation mark ends it and a backslash begins an escape
-(`\N` is the node's name), so both are escaped.
+no package is needed. In a quoted text a quotation mark ends it and an ampersand begins an entity of
+HTML: both are written as entities. A backslash begins an escape (`\N` is the node's name), in some
+places after entities and escapes have been looked for already, so that no escaping of it holds
+everywhere: a sign that looks the same takes its place.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 # Characters that XML, and so Graphviz's SVG, cannot hold.
 _UNFIT = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_SPECIAL = str.maketrans({"&": "&amp;", '"': "&quot;", "\\": "\N{REVERSE SOLIDUS OPERATOR}"})
 # Characters of a note that are shown.
 _NOTE = 160
 # From the slowest kernel that passed to the fastest.
@@ -62,8 +65,7 @@ def dot(lineage: Lineage, *, path: Collection[int] = ()) -> str:
 def quoted(text: str) -> str:
     """A text as a quoted identifier; what no drawing can hold becomes the replacement character."""
     fit = _UNFIT.sub("\N{REPLACEMENT CHARACTER}", text)
-    escaped = fit.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
+    return f'"{fit.translate(_SPECIAL)}"'
 
 
 def _node(kernel: Kernel, low: float, high: float) -> dict[str, str]:

@@ -21,6 +21,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     missing = {
         "cuda": missing_for_cuda(),
         "compiler": "" if compiler() else "no C++ compiler on this machine",
+        "graphviz": "" if shutil.which("dot") else "no Graphviz on this machine",
     }
     for item in items:
         for marker, reason in missing.items():

@@ -13,6 +13,8 @@ from operators.llm.parts import NOTES
 from populations.call import Call, Message
 
 _HEADING = re.compile(r"# (?P<title>.+)")
+# What stands in the place of lines that had no room.
+_CUT = re.compile(r"\[\d+ more lines\]")
 _FENCE = re.compile(r"(?P<marks>`{3,})\w*")
 
 
@@ -35,21 +37,24 @@ def titles_in(messages: Sequence[Message]) -> list[str]:
 
 
 def _titles(lines: Sequence[str]) -> Iterator[str]:
-    """The first line of every fence under the heading of notes.
+    """The first line of every fence under the heading of notes that has more in it than that.
 
     What stands in a fence was written by others and is passed over: the fence is longer than any
     run of backticks in it.
     """
-    heading = marks = ""
-    wanted = False
+    heading = marks = title = ""
+    first = False
     for line in lines:
         if marks:
             if line == marks:
-                marks = ""
-            elif wanted:
-                yield line
-            wanted = False
+                marks = title = ""
+            elif first:
+                title = line
+            elif title and line and not _CUT.fullmatch(line):
+                yield title
+                title = ""
+            first = False
         elif opened := _FENCE.fullmatch(line):
-            marks, wanted = opened["marks"], heading == NOTES
+            marks, first = opened["marks"], heading == NOTES
         elif named := _HEADING.fullmatch(line):
             heading = named["title"]

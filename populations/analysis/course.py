@@ -1,4 +1,4 @@
-"""A run in time: when the first correct kernel and each new best came, how varied the search was."""
+"""A run in time: when the first correct kernel and each new best came, how varied it was."""
 
 from __future__ import annotations
 

@@ -145,8 +145,9 @@ def models(history: History) -> Names:
 
 
 def islands(history: History) -> Names:
-    """The island that a proposal was made on; "" where that is not known."""
-    return lambda number: (str(history.islands.get(number, "")),)
+    """The island that a kernel settled on; "" for none, and for a seed, which is on all."""
+    found = history.islands
+    return lambda number: found[number] if len(found.get(number, ())) == 1 else ("",)
 
 
 def passages(told: Mapping[int, Sequence[str]]) -> Names:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from populations.rows import Proposal
     from populations.store import Store
 
+# The event with which a policy that has islands says where a kernel belongs.
+_SETTLED = "settled"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
@@ -29,7 +32,8 @@ class History:
         calls: Every question with its answer.
         stored_unix_s: When a kernel's evaluation was stored, by number, seconds since 1970; those
             that are not known are absent.
-        islands: Island that a kernel was made on, by number; empty where there was only one.
+        islands: Names of the islands that a kernel settled on, by number: one, or all for a seed.
+            Empty where the policy has none.
     """
 
     lineage: Lineage
@@ -39,7 +43,7 @@ class History:
     asked: Mapping[int, Proposal] = field(default_factory=dict)
     calls: Sequence[Call] = ()
     stored_unix_s: Mapping[int, float] = field(default_factory=dict)
-    islands: Mapping[int, int] = field(default_factory=dict)
+    islands: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def kernels(self) -> Mapping[int, Kernel]:
@@ -75,6 +79,11 @@ def read_history(store: Store) -> History:
         asked=asked,
         calls=tuple(store.calls()),
         stored_unix_s=stored_unix_s,
+        islands={
+            event.data["number"]: tuple(map(str, event.data["islands"]))
+            for event in store.events()
+            if event.kind == _SETTLED
+        },
     )
 
 

@@ -19,7 +19,7 @@ from evo.tables import (
 from populations.outcome import Speedup
 
 if TYPE_CHECKING:
-    from populations.analysis.credit import Contribution
+    from populations.analysis.credit import Contribution, Names
     from populations.analysis.history import History
     from populations.analysis.steps import Step
     from populations.kernel import Kernel
@@ -91,22 +91,28 @@ def common(lineage: Lineage, a: int, b: int) -> str:
 
 def analysis(history: History) -> list[str]:
     """Everything else, a table with its heading each; tables without rows are left out."""
-    from operators.llm.told import passages_told
-    from populations.analysis import credit
+    from populations.analysis.credit import contributions
 
-    kinds = {
-        "operator": credit.operators(history),
-        "model": credit.models(history),
-        "knowledge": credit.passages(passages_told(history.calls)),
-        "island": credit.islands(history),
-    }
-    balances = credit.contributions(history, kinds)
+    balances = contributions(history, kinds(history))
     return [
         _milestones(history),
         *(_contributions(kind, found) for kind, found in balances.items()),
         _variety(history),
         _dead_ends(history),
     ]
+
+
+def kinds(history: History) -> dict[str, Names]:
+    """Whose contributions are looked for, by kind."""
+    from operators.llm.told import passages_told
+    from populations.analysis import credit
+
+    return {
+        "operator": credit.operators(history),
+        "model": credit.models(history),
+        "knowledge": credit.passages(passages_told(history.calls)),
+        "island": credit.islands(history),
+    }
 
 
 def contribution_cells(one: Contribution) -> tuple[str, ...]:
@@ -158,7 +164,7 @@ def _contributions(kind: str, found: Sequence[Contribution]) -> str:
         return ""
     paid = any(one.cost_usd for one in found)
     header = [kind, "proposed", "judged", "passed", "improved", "device s"]
-    header += ["US dollars"] if paid else []
+    header += ["dollars"] if paid else []
     header += ["steps", "gain", "share", "advances"]
     body = [
         [

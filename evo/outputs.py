@@ -170,6 +170,7 @@ def reproduce(store: Store) -> str:
 def run_data(store: Store) -> RunData:
     """Gather what the report shows; of a run that still goes, what there is."""
     from evo.report import RunData
+    from populations.analysis.history import read_history
 
     # Read before the kernels: what is named here is then among them.
     final = store.meta("final") or {}
@@ -207,6 +208,7 @@ def run_data(store: Store) -> RunData:
         config=store.meta("experiment"),
         facts={str(k): str(v) for k, v in facts.items()},
         reproduce=reproduce(store),
+        history=read_history(store),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -44,31 +45,31 @@ new best             speedup  evaluations  device time  wall time  operator
 #5        8.00x [7.84, 8.16]            6         0:00       0:00  merge
 
 What each operator contributed
-operator  proposed  judged  passed  improved  device s  US dollars  steps   gain  share  advances
---------  --------  ------  ------  --------  --------  ----------  -----  -----  -----  --------
-tile             2       2       2         1       0.0        0.00      1  2.00x    33%     3.17x
-rewrite          3       2       0         0       0.0        0.75      1  2.00x    33%     1.59x
-merge            1       1       1         1       0.0        0.00      1  2.00x    33%     1.59x
-seed             1       1       1         0       0.0        0.00      1  1.00x     0%         -
+operator  proposed  judged  passed  improved  device s  dollars  steps   gain  share  advances
+--------  --------  ------  ------  --------  --------  -------  -----  -----  -----  --------
+tile             2       2       2         1       0.0     0.00      1  2.00x    33%     3.17x
+rewrite          3       2       0         0       0.0     0.75      1  2.00x    33%     1.59x
+merge            1       1       1         1       0.0     0.00      1  2.00x    33%     1.59x
+seed             1       1       1         0       0.0     0.00      1  1.00x     0%         -
 
 What each model contributed
-model     proposed  judged  passed  improved  device s  US dollars  steps   gain  share  advances
---------  --------  ------  ------  --------  --------  ----------  -----  -----  -----  --------
-no model         4       4       4         2       0.0        0.00      3  4.00x    67%     5.04x
-m                3       2       0         0       0.0        0.75      1  2.00x    33%     1.59x
+model     proposed  judged  passed  improved  device s  dollars  steps   gain  share  advances
+--------  --------  ------  ------  --------  --------  -------  -----  -----  -----  --------
+no model         4       4       4         2       0.0     0.00      3  4.00x    67%     5.04x
+m                3       2       0         0       0.0     0.75      1  2.00x    33%     1.59x
 
 What knowledge entries stood behind
-knowledge     proposed  judged  passed  improved  device s  US dollars  steps   gain  share  advances
-------------  --------  ------  ------  --------  --------  ----------  -----  -----  -----  --------
-no knowledge         5       5       4         2       0.0        0.25      3  4.00x    67%     5.04x
-Memory               2       1       0         0       0.0        0.50      1  2.00x    33%     1.59x
+knowledge     proposed  judged  passed  improved  device s  dollars  steps   gain  share  advances
+------------  --------  ------  ------  --------  --------  -------  -----  -----  -----  --------
+no knowledge         5       5       4         2       0.0     0.25      3  4.00x    67%     5.04x
+Memory               2       1       0         0       0.0     0.50      1  2.00x    33%     1.59x
 
 What each island contributed
-island     proposed  judged  passed  improved  device s  US dollars  steps   gain  share  advances
----------  --------  ------  ------  --------  --------  ----------  -----  -----  -----  --------
-1                 2       2       1         1       0.0        0.25      2  4.00x    67%     5.04x
-no island         3       2       2         1       0.0        0.25      2  2.00x    33%     1.59x
-0                 2       2       1         0       0.0        0.25      0      -      -         -
+island     proposed  judged  passed  improved  device s  dollars  steps   gain  share  advances
+---------  --------  ------  ------  --------  --------  -------  -----  -----  -----  --------
+1                 2       2       1         1       0.0     0.25      2  4.00x    67%     5.04x
+no island         3       2       2         1       0.0     0.25      2  2.00x    33%     1.59x
+0                 2       2       1         0       0.0     0.25      0      -      -         -
 
 Variety
 kernels   judged  passed  skeletons  new  evenness of operators
@@ -263,3 +264,16 @@ def test_the_command_is_known(run):
         check=True,
     )
     assert done.stdout.startswith("toy: 6 evaluations")
+
+
+def test_the_report_says_what_brought_the_champion(run, store):
+    from evo.report.ancestry import what_brought_it
+    from populations.analysis.history import read_history
+
+    text = re.sub("<[^>]*>", " ", what_brought_it(read_history(store)))
+    words = " ".join(text.split())
+    assert "operator judged improved steps gain share advances tile 2 1 1 2.00x 33% 3.17x" in words
+    assert "knowledge judged improved" in words
+    assert "1 kernel had descendants and none that was better" in words
+    store.set_meta("final", {"champion": None})
+    assert "There is no champion." in what_brought_it(read_history(store))

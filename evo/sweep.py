@@ -56,15 +56,15 @@ def sweep(options: argparse.Namespace, program: Sequence[str] = RUN) -> int:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"{directory}: cannot be made: {error.strerror}") from error
-    trials = Trials(asked, directory, storage=options.storage)
-    if not options.report:
-        count = len(asked.seeds)
-        print(f"{asked.name}: {asked.trials} points, {count} runs each, in {directory}")
-        print(f"optuna-dashboard {hidden(trials.url)}", flush=True)
-        runs = Runs(asked, directory, program)
-        if status := _work(trials, runs, workers, options.storage):
-            return status
-    return _report(trials, directory)
+    with Trials(asked, directory, storage=options.storage) as trials:
+        if not options.report:
+            count = len(asked.seeds)
+            print(f"{asked.name}: {asked.trials} points, {count} runs each, in {directory}")
+            print(f"optuna-dashboard {hidden(trials.url)}", flush=True)
+            runs = Runs(asked, directory, program)
+            if status := _work(trials, runs, workers, options.storage):
+                return status
+        return _report(trials, directory)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -71,8 +71,8 @@ def _head(sweep: Sweep, points: Sequence[Point], wall_s: float, device_s: float)
             f"- metric: {metric}; a point's value is the median over seeds "
             f"{', '.join(map(str, sweep.seeds))}",
             f"- trials: {len(points)}, {standing}; sampler {sweep.table.sampler}",
-            f"- spent: {format_duration(wall_s)} in runs, {format_duration(device_s)} of them "
-            f"timing",
+            f"- spent: {format_duration(wall_s)} of searching, {format_duration(device_s)} of "
+            f"device time",
             "- intervals: 95%, bootstrap over seeds",
         ]
     )

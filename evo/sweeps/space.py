@@ -169,7 +169,8 @@ def _choices(given: Sequence[object], where: str) -> tuple[Value, ...]:
     for value in given:
         if not isinstance(value, bool | int | float | str):
             raise ConfigError(f"{where}: a choice is a text, a number or a truth, not {value!r}")
-        if any(value == other and type(value) is type(other) for other in choices):
+        # True and 1 are one to Optuna.
+        if value in choices:
             raise ConfigError(f"{where}: names {value!r} twice")
         choices.append(value)
     if not choices:

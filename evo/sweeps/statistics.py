@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 DRAWS = 2000
-# Values of a range beyond which it is told in three parts.
-_MOST_LEVELS = 6
+# Values of a range beyond which it is told in three parts: of whole numbers, and of others.
+_MOST_LEVELS, _MOST_FLOATS = 6, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ def _groups(points: Sequence[Point], key: Parameter) -> dict[str, list[Point]]:
     """Points by the value of a key, or by the third of the values that it lies in."""
     values = sorted({point.params[key.key] for point in points}, key=_ordered)
     name: Callable[[Value], str] = _text
-    if not key.choices and len(values) > _MOST_LEVELS:
+    if not key.choices and len(values) > (_MOST_LEVELS if key.countable else _MOST_FLOATS):
         third = -(-len(values) // 3)
         parts = [values[start : start + third] for start in range(0, len(values), third)]
         names = {v: f"{_text(part[0])} to {_text(part[-1])}" for part in parts for v in part}
@@ -144,7 +144,7 @@ def _groups(points: Sequence[Point], key: Parameter) -> dict[str, list[Point]]:
     groups: dict[str, list[Point]] = {}
     for value in values:
         for point in points:
-            if point.params[key.key] == value and type(point.params[key.key]) is type(value):
+            if point.params[key.key] == value:
                 groups.setdefault(name(value), []).append(point)
     return groups
 

@@ -12,6 +12,7 @@ becomes a new one of another number.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import time
@@ -20,13 +21,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from evo.sweeps.settings import Sweep
 from evo.sweeps.space import Value, suggest
 from populations.errors import ConfigError, StoreError
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from optuna import Study
     from optuna.distributions import BaseDistribution
     from optuna.pruners import BasePruner
@@ -49,7 +52,7 @@ _JOURNAL = "journal://"
 
 
 class Trials:
-    """A sweep's study, opened.
+    """A sweep's study, opened; a context manager that closes itself.
 
     Args:
         sweep: The sweep.
@@ -68,7 +71,9 @@ class Trials:
         self.sweep = sweep
         self.url = storage_url(sweep, directory, storage)
         self._beaten_s = 0.0
-        with reported(self.url):
+        # Of commands that begin at one moment in one directory, one makes the study.
+        with reported(self.url), (directory / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
             self._storage = open_storage(self.url)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # Wilcoxon's pruner is called experimental
@@ -84,10 +89,29 @@ class Trials:
             for _ in range(sweep.trials - len(self.all())):
                 self.study.enqueue_trial({})
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections to a database."""
+        from optuna.storages import RDBStorage
+
+        if isinstance(self._storage, RDBStorage):
+            self._storage.remove_session()
+            self._storage.engine.dispose()
+
     def all(self) -> list[FrozenTrial]:
         """Every trial by number; those beyond the sweep's own are left out.
 
-        Two that opened the study at one moment may have put more there than are wanted.
+        Two machines that opened the study at one moment may have put more there than are wanted.
         """
         return self.study.get_trials(deepcopy=False)[: self.sweep.trials]
 

@@ -144,7 +144,8 @@ def _main(runs: Runs, storage: str, parent: int) -> None:
 
     def command() -> int:
         try:
-            work(Trials(runs.sweep, runs.directory, storage=storage), runs, say)
+            with Trials(runs.sweep, runs.directory, storage=storage) as trials:
+                work(trials, runs, say)
         except Interrupted as error:
             print(f"evo: {error}", file=sys.stderr)
             return INTERRUPTED

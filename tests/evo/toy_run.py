@@ -1,13 +1,12 @@
 """Stands for `evo.run` where a sweep is tested: the same arguments, over the toy's landscape.
 
 `operators.tune` is the weight of its tuning, `evaluation.timing_budget_s` what an evaluation takes.
-Every start is noted in `starts.log`, in the directory of the sweep.
+Every start and every end is noted in `starts.log` and `ends.log`, in the directory of the sweep.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -28,8 +27,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--set", action="append", default=[])
     options = parser.parse_args(arguments)
     config = load_config(options.experiment, options.set)
-    with (options.dir.parents[2] / "starts.log").open("a") as log:
-        log.write(f"{options.dir.parent.name} {options.dir.name} {options.resume} {os.getpid()}\n")
+    name, notes = f"{options.dir.parent.name} {options.dir.name}", options.dir.parents[2]
+    with (notes / "starts.log").open("a") as log:
+        log.write(f"{name} {options.resume}\n")
     if config.operators.tune > 100:
         print("the tuning is out of order")
         return 1
@@ -54,6 +54,8 @@ def main(arguments: list[str]) -> int:
         ends = [speedup.value, speedup.low, speedup.high]
         store.set_meta("final", {"champion": search.champion.number, "speedup": ends, "rows": []})
         store.set_meta("reason", "done")
+    with (notes / "ends.log").open("a") as log:
+        log.write(f"{name}\n")
     return 0
 
 

@@ -37,6 +37,7 @@ from populations.archive import Population
 from populations.call import Finish, Message
 from populations.kernel import Candidate, Kernel
 from populations.outcome import Evaluation, Outcome, Speedup, Timing
+from populations.policies.steady import SteadyState
 from populations.selection import Tournament
 from populations.store import Store
 from tests.operators.llm.server import LocalServer, Reply, Request, error, says
@@ -171,8 +172,7 @@ def measure(
             operators={"numbered": Numbered()},
             structural=frozenset(),
             credit=Credit(priors={"numbered": 1.0}),
-            selection=Tournament(size=2),
-            population=Population(capacity=10),
+            policy=SteadyState(population=Population(capacity=10), selection=Tournament(size=2)),
             observer=Silent(),
             desk=Desk({"slow": client}, keep, spending),
         )

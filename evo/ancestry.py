@@ -40,7 +40,7 @@ def headline(history: History, *, name: str, reason: str, closing: Sequence[floa
         reason: Why the search ended.
         closing: The champion's speedup when it was measured again: value, low, high.
     """
-    count = len(history.kernels)
+    count = len(history.heard)
     passed = sum(kernel.passed for kernel in history.kernels.values())
     lines = [f"{name}: {format_count(count, 'evaluation')}, {passed} passed; {reason}"]
     if history.champion is None:

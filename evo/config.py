@@ -14,7 +14,7 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -43,6 +43,7 @@ INDUCTOR: Literal["inductor"] = "inductor"
 # What of a model decides the lineage, given its answers.
 _TELLING = ("name", "weight", "parallel", "context", "max_tokens")
 _NO_TABLES = ("path", "name", "overrides")
+_Fields = Callable[[Any], Iterable[dataclasses.Field[Any]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +82,10 @@ class Config:
         """Identity of the search: everything but the budget, with the files' contents, 16 hex.
 
         Two runs with one fingerprint may share a run directory; a larger budget goes on. Where the
-        files lie does not matter.
+        files lie does not matter. A key whose value is its field's `absent` is left out, and so is
+        a table of nothing else (`evo.settings.added`).
         """
-        tables = self._tables()
+        tables = self._tables(_told)
         del tables["budget"]
         tables["problem"] = _content(self.problem.path)
         # Where a model is, what it costs and how patient we are with it decide no kernel.
@@ -92,9 +94,9 @@ class Config:
         text = json.dumps(tables, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    def _tables(self) -> dict[str, Any]:
-        names = [field.name for field in dataclasses.fields(self)]
-        return {name: _plain(getattr(self, name)) for name in names if name not in _NO_TABLES}
+    def _tables(self, fields_of: _Fields = dataclasses.fields) -> dict[str, Any]:
+        names = [field.name for field in fields_of(self) if field.name not in _NO_TABLES]
+        return {name: _plain(getattr(self, name), fields_of) for name in names}
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
@@ -221,13 +223,24 @@ def _content(source: Path | str) -> str:
         raise ConfigError(f"{source}: cannot be read: {error.strerror}") from error
 
 
-def _plain(value: Any) -> Any:
-    """Dataclasses and paths as TOML has them."""
+def _told(record: Any) -> list[dataclasses.Field[Any]]:
+    """The fields of a dataclass that tell its search from the searches of before they were."""
+    return [field for field in dataclasses.fields(record) if not _absent(record, field)]
+
+
+def _absent(record: Any, field: dataclasses.Field[Any]) -> bool:
+    value = getattr(record, field.name)
+    if "absent" in field.metadata:
+        return bool(value == field.metadata["absent"])
+    return dataclasses.is_dataclass(value) and not _told(value)
+
+
+def _plain(value: Any, fields_of: _Fields = dataclasses.fields) -> Any:
+    """Dataclasses and paths as TOML has them; `fields_of` says which fields of a dataclass."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = dataclasses.fields(value)
-        return {field.name: _plain(getattr(value, field.name)) for field in fields}
+        return {f.name: _plain(getattr(value, f.name), fields_of) for f in fields_of(value)}
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: _plain(item, fields_of) for key, item in value.items()}
     if isinstance(value, tuple):
-        return [_plain(item) for item in value]
+        return [_plain(item, fields_of) for item in value]
     return str(value) if isinstance(value, Path) else value

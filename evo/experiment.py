@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from evo.budget import Budget
 from evo.config import INDUCTOR, LANGUAGES, Config
 from evo.device import Device, threads
+from evo.policies import policy, wants_diagnostics
 from evo.settings import DeviceConfig
 from evo.strict import nearest
 from populations.errors import ConfigError, SeedError
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from fitness.spec import EvaluationSpec
     from operators.llm.desk import Desk
     from operators.operator import Operator
-    from populations.selection import Selection
     from populations.store import Store
 
 
@@ -63,7 +63,7 @@ def evaluation_spec(config: Config, device: Device) -> EvaluationSpec:
         processes=evaluation.processes,
         workers=workers(config, device),
         # Models read it; edits of syntax trees do not.
-        diagnose=bool(config.models),
+        diagnose=bool(config.models) or wants_diagnostics(config),
         determinism=evaluation.determinism,
         held_out=evaluation.held_out,
         allow_packed_weights=evaluation.allow_packed_weights,
@@ -204,7 +204,6 @@ def build_search(
     from evo.search import Parts, Search
     from operators.credit import Credit
     from operators.registry import common_operators
-    from populations.archive import Population
 
     operators, priors = weighted_operators(config, device)
     parts = Parts(
@@ -213,8 +212,7 @@ def build_search(
         operators=operators,
         structural=structural_names(operators, common_operators()),
         credit=Credit(priors=priors),
-        selection=selection(config),
-        population=Population(capacity=config.search.population),
+        policy=policy(config),
         observer=observer,
         desk=desk,
         brief=brief(config, device, store),
@@ -228,6 +226,7 @@ def build_search(
         in_flight=config.search.in_flight or in_flight(config, device),
         device=device,
         edits=config.search.edits,
+        remeasure=config.search.remeasure,
     )
 
 
@@ -289,15 +288,3 @@ def _check_names(
                 f'{config.path}: [operators.weights] unknown operator "{name}"'
                 f"{nearest(name, known)}"
             )
-
-
-def selection(config: Config) -> Selection:
-    """How parents are chosen."""
-    from populations.selection import Best, RandomSelection, Tournament
-
-    choices: dict[str, Selection] = {
-        "tournament": Tournament(size=config.search.tournament),
-        "best": Best(),
-        "random": RandomSelection(),
-    }
-    return choices[config.search.selection]

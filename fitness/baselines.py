@@ -164,6 +164,9 @@ class _Subject:
     def batch(self, calls: int, settle_ms: float, *, look: bool = False) -> list[float]:
         return self._batches.batch(calls, settle_ms, look=look)[0]
 
+    def move(self, processor: int) -> None:
+        self._batches.processor = processor
+
     def waited_ms(self) -> float:
         return self._client.waited_ms()
 

@@ -6,6 +6,7 @@ Used for candidates and baselines alike. Imports no torch: the search process ha
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -58,7 +59,10 @@ class Batches:
             share: How often a later batch is looked at, while there are checkpoints left.
         """
         self.held_ms = 0.0
-        """How long the device was held back for the last batch."""
+        """What of the last batch's answer is no work of the subject: the device was held back, and
+        tries that the host began too late for do not count."""
+        self.processor = -1
+        """Where the next batches begin; negative for anywhere."""
         self._ask = ask
         self._rng = rng
         self._subject = subject
@@ -85,13 +89,16 @@ class Batches:
             first=self._first,
             settle_ms=settle_ms,
             secret=checkpoint.secret if checkpoint else self._secret(),
+            processor=self.processor,
         )
         answer = self._timed(request, again=checkpoint is None)
         self._first = (self._first + calls) % (1 << 31)
         if checkpoint is None:
             return answer.times_ms, ""
         sample = self._secret()
-        seen = self._ask(Request(subject=self._subject, calls=0, sample=sample))
+        seen = self._ask(
+            Request(subject=self._subject, calls=0, sample=sample, processor=self.processor)
+        )
         return answer.times_ms, checkpoint.fault(sample, seen.samples)
 
     def _secret(self) -> int:
@@ -112,9 +119,14 @@ class Batches:
         if not (self._held and request.calls):
             self.held_ms = 0.0
             return self._ask(request)
+        aside_ms = 0.0
         for _ in range(_TRIES):
-            self.held_ms = min(_LEAD_MARGIN * self._launch_ms * request.calls, _MOST_HELD_MS)
-            answer = self._ask(request._replace(held_ms=self.held_ms))
+            held_ms = min(_LEAD_MARGIN * self._launch_ms * request.calls, _MOST_HELD_MS)
+            start = time.perf_counter()
+            answer = self._ask(request._replace(held_ms=held_ms))
+            # Of the last try only the hold.
+            self.held_ms = aside_ms + held_ms
+            aside_ms += (time.perf_counter() - start) * 1e3
             launch_ms = answer.launch_ms / request.calls
             if not answer.late:
                 # What is measured while nothing waits is what it takes.

@@ -38,6 +38,9 @@ from populations.outcome import Outcome
 
 # Elements compared at a time, so that float64 temporaries stay small.
 CHUNK = 1 << 22
+# Devices may take numbers too small for a normal float32 as zero (atomic additions of CUDA do): the
+# scale of an output is never less than where the floor of the rule is that small.
+LEAST_SCALE = torch.finfo(torch.float32).tiny / torch.finfo(torch.float32).eps
 STRICT = (4.0, 4.0)
 WIDE = (16.0, 128.0)
 NARROW = (4.0, 2.0)
@@ -57,7 +60,7 @@ class Expected:
         values: Flat golden values in float64; in the declared dtype when `exact`.
         exact: Whether equality is asked for.
         special: Flat positions where the reference is not finite, and its values there.
-        scale: Root mean square of the finite golden values.
+        scale: Root mean square of the finite golden values, and at least `LEAST_SCALE`.
         reference_worst: The reference's own largest scaled error.
         reference_rms: The reference's own root mean square error.
         reference_abs: The reference's own largest absolute error.
@@ -140,7 +143,8 @@ def expect(
         # Neutral in every sum below; these places are compared by themselves.
         values = values.masked_fill(~finite, 0.0)
         flat = flat.masked_fill(~finite, 0.0)
-    scale = math.sqrt(float(values.square().sum()) / max(values.numel(), 1))
+    rms = math.sqrt(float(values.square().sum()) / max(values.numel(), 1))
+    scale = max(rms, LEAST_SCALE)
     own = _errors(flat, values, scale, None)
     return Expected(
         spec,

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from fitness.bench import prepare, settings_of
-from fitness.correctness import Expected, expect
+from fitness.correctness import LEAST_SCALE, Expected, expect
 from fitness.exchange import flatten, spec_of, unflatten
 from fitness.findings import Findings
 from fitness.problem import Problem
@@ -111,7 +111,7 @@ class _Examination:
     def _how_small(self) -> str:
         largest = max((e.scale for e in self._expected), default=0.0)
         own = max((e.reference_rms for e in self._expected), default=0.0)
-        if largest == 0:
+        if largest <= LEAST_SCALE:
             return "every output is exactly 0"
         if own >= largest / 100:
             return f"outputs (rms {largest:.2e}) are no larger than the reference's own error"

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import torch
 
-from fitness.correctness import Expected
+from fitness.correctness import LEAST_SCALE, Expected
 from fitness.reference import Result
 from fitness.strain import strain
 
@@ -70,7 +70,7 @@ def to_scale(expected: Sequence[Expected], own: Sequence[Expected]) -> tuple[Exp
     found = []
     for number, now in enumerate(expected):
         before = own[number] if number < len(own) else now
-        if now.tolerance is not None and before.scale > 0:
+        if now.tolerance is not None and before.scale > LEAST_SCALE:
             atol, rtol = now.tolerance
             found.append(replace(now, tolerance=(atol * now.scale / before.scale, rtol)))
         else:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 # nonce; then the fields of a Request in their order
-_REQUEST = struct.Struct("<QHIIddQQ")
+_REQUEST = struct.Struct("<QHIIddQQi")
 # nonce, launch_ms, late, number of times; then one double per time and per sample
 _ANSWER = struct.Struct("<Qd?H")
 _MOST_NUMBERS = 4096
@@ -37,6 +37,7 @@ class Request(NamedTuple):
             one directly.
         sample: Seed of the positions at which to read what the last call of the batch before left;
             0 for none. Asked for afterwards, so that nobody knows which calls are looked at.
+        processor: Number of the processor to begin on; negative for any.
     """
 
     subject: int
@@ -46,6 +47,7 @@ class Request(NamedTuple):
     held_ms: float = 0.0
     secret: int = 1
     sample: int = 0
+    processor: int = -1
 
 
 class Answer(NamedTuple):
@@ -127,7 +129,10 @@ def follow(descriptor: int, batch: Callable[[Request], Answer]) -> None:
         end.setblocking(True)
         while data := end.recv(_REQUEST.size):
             nonce, *fields = _REQUEST.unpack(data)
-            answer = batch(Request(*fields))
+            request = Request(*fields)
+            if request.processor >= 0:
+                _go(request.processor)
+            answer = batch(request)
             numbers = (*answer.times_ms, *answer.samples)
             head = _ANSWER.pack(nonce, answer.launch_ms, answer.late, len(answer.times_ms))
             try:
@@ -135,3 +140,11 @@ def follow(descriptor: int, batch: Callable[[Request], Answer]) -> None:
             except (BrokenPipeError, ConnectionResetError):
                 # Nobody waits for it any more.
                 return
+
+
+def _go(processor: int) -> None:
+    """Bring this thread to one processor, without keeping it there: a neighbour may come."""
+    home = os.sched_getaffinity(0)
+    if processor in home:
+        os.sched_setaffinity(0, {processor})
+        os.sched_setaffinity(0, home)

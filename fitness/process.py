@@ -348,6 +348,9 @@ class _Subject:
             raise Fault(Outcome.CHEATED, text)
         return times_ms
 
+    def move(self, processor: int) -> None:
+        self._batches.processor = processor
+
     def waited_ms(self) -> float:
         return self._process.waited_ms()
 

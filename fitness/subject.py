@@ -49,6 +49,9 @@ class Subject(Protocol):
         Raises whatever its owner wants to hear about: nothing is caught here.
         """
 
+    def move(self, processor: int) -> None:
+        """Begin the next batches on this processor; on any if negative."""
+
     def waited_ms(self) -> float:
         """How long its threads have waited for a processor so far, in total."""
 
@@ -57,7 +60,7 @@ class Subject(Protocol):
 
     @property
     def held_ms(self) -> float:
-        """How long the device was held back on purpose for the last batch."""
+        """What of the last batch's answer is no work of the subject (`fitness.batches`)."""
 
 
 def _ask(subject: Subject, calls: int, settle_ms: float) -> list[float]:
@@ -154,10 +157,16 @@ class Timed:
         # 0 where the kernel does not say.
         if suspected and (ran_ms := self._subject.ran_ms() - ran_ms):
             self._ran_ms.append(ran_ms - self.threads * inside)
-        self._unaccounted_ms.append(wall_ms - settle_ms - self._subject.held_ms - inside)
+        rest_ms = wall_ms - settle_ms - inside
+        # A hold may turn out shorter than asked for; that is nobody's doing.
+        self._unaccounted_ms.append(max(rest_ms - self._subject.held_ms, min(rest_ms, 0.0)))
         self.disturbed = waited > max(_DISTURBED_SHARE * inside, _DISTURBED_MS)
         self.waited_ms = waited
         return statistics.median(times)
+
+    def move(self, processor: int) -> None:
+        """Begin the next batches on this processor; on any if negative."""
+        self._subject.move(processor)
 
     def unaccounted_ms(self) -> float:
         """How much longer its answers took than it reports, in the quickest tenth of batches.

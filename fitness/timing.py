@@ -8,6 +8,9 @@ for longer than a round slows both down alike and cancels. Each error that a cho
   begins with discarded calls for `settle_ms`;
 - the clock's resolution and the loop around a call: a batch lasts `batch_ms`;
 - always the same one first: the order is drawn anew for every round;
+- one processor is slower than another, for as long as a sibling of it is at work: both sides of a
+  round begin on the same one, drawn anew for every round, where they need one alone. They are not
+  kept there: whoever is kept cannot make way for a neighbour;
 - a neighbour takes the processor away: the time that a process's threads waited for a processor
   is read from the kernel before and after, and a round in which it was more than 5% of a batch is
   dropped and repeated, unless the budget ends with too few quiet ones: then the quietest third
@@ -20,6 +23,7 @@ calls per batch), the quiet ones being at least `pairs` unless budget or hopeles
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -118,15 +122,31 @@ def _run(
     )
     for one in timed:
         one.forget()
-    order = list(timed)
+    order, places = list(timed), _places(spec)
+    at = -1
     start = clock()
     while not _enough(rounds, spec, clock() - start):
         rng.shuffle(order)
+        if places:
+            # Away from where somebody else is at work.
+            busy = bool(rounds.disturbed) and rounds.disturbed[-1]
+            at = rng.choice([p for p in places if p != at] if busy else places)
         for one in order:
+            one.move(at)
             rounds.times_ms[one.name].append(one.batch(rng))
         rounds.disturbed.append(any(one.disturbed for one in timed))
         rounds.waited_ms.append(max(one.waited_ms for one in timed))
+    for one in timed:
+        one.move(-1)
     return rounds
+
+
+def _places(spec: EvaluationSpec) -> list[int]:
+    """Numbers of the processors that a round may begin on; none where it is left to the system."""
+    if spec.device != "cpu" or spec.threads != 1:
+        return []
+    places = sorted(os.sched_getaffinity(0))
+    return places if len(places) > 1 else []
 
 
 def measure_once(subjects: Sequence[Subject]) -> Rounds:

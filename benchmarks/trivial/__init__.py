@@ -69,10 +69,9 @@ def build(
     observer: Observer | None = None,
 ) -> Search:
     """The search of a real run, with the trivial operator in place of all others."""
-    from evo.experiment import selection
+    from evo.policies import policy
     from evo.search import Parts, Search
     from operators.credit import Credit
-    from populations.archive import Population
 
     operator = Renumber()
     parts = Parts(
@@ -81,8 +80,7 @@ def build(
         operators={operator.name: operator},
         structural=frozenset({operator.name}),
         credit=Credit(priors={operator.name: 1.0}),
-        selection=selection(experiment),
-        population=Population(capacity=experiment.search.population),
+        policy=policy(experiment),
         observer=observer or Silent(),
     )
     return Search(

@@ -215,7 +215,7 @@ def read_result(directory: Path, seed: int, *, target: float = 0.0) -> Result:
     return Result(
         seed=seed,
         log_speedup=math.log(value or 1.0),
-        evaluations=len(history.kernels),
+        evaluations=len(history.heard),
         reached=next((m.evaluations for m in line if _value(m) >= target), None)
         if target
         else None,

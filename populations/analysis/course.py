@@ -24,8 +24,9 @@ class Milestone:
 
     Attributes:
         kernel: The kernel; the first milestone is the first correct one.
-        evaluations: Kernels judged up to this one and with it, in order of proposal.
-        device_s: Device time spent on them, seconds.
+        evaluations: Spent up to this kernel's first and with it, in order of proposal.
+        device_s: Device time of the kernels up to this one, seconds, with what went into measuring
+            them again.
         wall_s: Seconds since the first evaluation was stored, pauses of a run that was resumed
             included; None where the times are not known. A kernel that was judged later than some
             proposed after it counts from when it was judged.
@@ -66,12 +67,15 @@ def milestones(history: History) -> tuple[Milestone, ...]:
     began = min(history.stored_unix_s.values(), default=None)
     found = []
     device_s = 0.0
-    for place, (number, kernel) in enumerate(history.kernels.items(), 1):
+    places: dict[int, int] = {}
+    for place, number in enumerate(history.heard or history.kernels, 1):
+        places.setdefault(number, place)
+    for number, kernel in history.kernels.items():
         device_s += kernel.evaluation.device_s
         if number in line:
             stored = history.stored_unix_s.get(number)
             wall_s = None if stored is None or began is None else stored - began
-            found.append(Milestone(kernel, place, device_s, wall_s))
+            found.append(Milestone(kernel, places[number], device_s, wall_s))
     return tuple(found)
 
 

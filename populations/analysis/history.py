@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from populations.lineage import Lineage
+from populations.policies.policy import SETTLED
 
 if TYPE_CHECKING:
     from populations.call import Call
@@ -14,19 +15,19 @@ if TYPE_CHECKING:
     from populations.rows import Proposal
     from populations.store import Store
 
-# The event with which a policy that has islands says where a kernel belongs.
-_SETTLED = "settled"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
     """One run, as far as it has come.
 
     Attributes:
-        lineage: Every judged kernel, in order of proposal.
-        champions: Numbers of the kernels that became champion, in order.
-        champion: The final one; of a search that still runs, the last of the line. None as long as
-            no kernel has passed, and where every finalist fell.
+        lineage: Every judged kernel, in order of proposal, with all that was measured of it.
+        champions: Numbers of the kernels that became champion, in order, by what is believed of
+            each now (`line_of_champions`).
+        champion: The final one; of a search that still runs, its present one. None as long as no
+            kernel has passed, and where every finalist fell.
+        heard: Numbers of the judged kernels in the order in which the search heard of them; one
+            that was measured again comes again. Its length is the evaluations spent.
         proposed: Number -> operator of everything that was proposed, judged or not.
         asked: Proposals that a model was asked for, by number.
         calls: Every question with its answer.
@@ -39,6 +40,7 @@ class History:
     lineage: Lineage
     champions: tuple[int, ...] = ()
     champion: int | None = None
+    heard: tuple[int, ...] = ()
     proposed: Mapping[int, str] = field(default_factory=dict)
     asked: Mapping[int, Proposal] = field(default_factory=dict)
     calls: Sequence[Call] = ()
@@ -66,15 +68,18 @@ def read_history(store: Store) -> History:
     # Read before the kernels: what is named here is then among them.
     final = store.meta("final") or {}
     stored_unix_s = store.stored_unix_s()
-    lineage = store.lineage()
-    champions = line_of_champions(lineage.kernels.values())
+    judged = store.history()
+    lineage = Lineage()
+    for kernel in {kernel.number: kernel for kernel in judged}.values():
+        lineage.add(kernel)
     asked = {proposal.number: proposal for proposal in store.proposals()}
     proposed = {number: proposal.operator for number, proposal in asked.items()}
     proposed |= {candidate.number: candidate.operator for candidate in store.candidates()}
     return History(
         lineage=lineage,
-        champions=champions,
-        champion=final.get("champion", champions[-1] if champions else None),
+        champions=line_of_champions(lineage.kernels.values()),
+        champion=final["champion"] if "champion" in final else _reigning(judged),
+        heard=tuple(kernel.number for kernel in judged),
         proposed=dict(sorted(proposed.items())),
         asked=asked,
         calls=tuple(store.calls()),
@@ -82,16 +87,17 @@ def read_history(store: Store) -> History:
         islands={
             event.data["number"]: tuple(map(str, event.data["islands"]))
             for event in store.events()
-            if event.kind == _SETTLED
+            if event.kind == SETTLED
         },
     )
 
 
 def line_of_champions(kernels: Iterable[Kernel]) -> tuple[int, ...]:
-    """Numbers of the kernels that became champion, in order.
+    """Numbers of the kernels that became champion, in order of proposal.
 
-    By the rule of `populations.archive`: with the lower end of the interval as well as with the
-    median.
+    By the search's rule (`populations.statistics`): with the lower end of the interval as well as
+    with the median. Where a kernel was measured again, it is the last estimate that counts, so one
+    that reigned for a while and was merely lucky is not here.
     """
     line: list[int] = []
     reigning = None
@@ -103,3 +109,14 @@ def line_of_champions(kernels: Iterable[Kernel]) -> tuple[int, ...]:
             reigning = speedup
             line.append(kernel.number)
     return tuple(line)
+
+
+def _reigning(judged: Iterable[Kernel]) -> int | None:
+    """The champion of a search that has heard of these kernels."""
+    from populations.statistics import Progress
+
+    progress, known = Progress(), set()
+    for kernel in judged:
+        (progress.remeasured if kernel.number in known else progress.insert)(kernel)
+        known.add(kernel.number)
+    return progress.champion.number if progress.champion else None

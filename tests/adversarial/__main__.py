@@ -30,14 +30,15 @@ def main() -> int:
     private_runtime()
     rows = [r for r in rows_for(device) if not options.rows or r.row in options.rows]
     found = {}
+    facts = machine_facts(device, threads=1)
+    machine = {name: facts[name] for name in ("device", "torch") if name in facts}
     with tempfile.TemporaryDirectory(prefix="evo-adversarial-") as folder:
         os.environ["EVO_CACHE_DIR"] = folder
         with Bench(Path(folder), device) as bench:
             for row in by_problem(rows):
                 found[row.key] = record(row, bench.finding(row))
+                save(device, machine, found)
                 print(summary_line(row, found[row.key]), flush=True)
-    facts = machine_facts(device, threads=1)
-    save(device, {name: facts[name] for name in ("device", "torch") if name in facts}, found)
     write_page()
     failed = [k for k, e in found.items() if e["caught"] is False or alarm(e)]
     print(f"{len(found)} rows judged, {len(load(device)['rows'])} recorded for {device}")

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evo.config import LANGUAGES, Config, load_config
-from evo.settings import TABLES, DeviceConfig
+from evo.settings import TABLES, DeviceConfig, added
 from evo.strict import to_toml
 from operators.llm.settings import ModelSettings
 from populations.errors import ConfigError
@@ -105,7 +105,7 @@ def test_the_command_line_has_the_last_word(experiment):
     [
         ("[serach]\nseed = 1", ['unknown table "serach"', 'did you mean "search"?']),
         ("[search]\npopulaton = 3", ["[search]", '"populaton"', 'did you mean "population"?']),
-        ("[search]\nzzz = 3", ["[search]", '"zzz"', "known: seed, population"]),
+        ("[search]\nzzz = 3", ["[search]", '"zzz"', "known: seed, policy, population"]),
         ("[target.cpu]\nworkload = []", ["[target.cpu]", 'did you mean "workloads"?']),
         ("[search]\nseed = 1.5", ["[search] seed must be a whole number", "1.5"]),
         ("[search]\nseed = true", ["[search] seed must be a whole number", "True"]),
@@ -348,6 +348,33 @@ def test_which_seed_is_a_file_tells_experiments_apart(experiment):
     one = load_config(experiment(FULL))
     swapped = ['seeds.cpp="inductor"', 'seeds.triton="seed.py"']
     assert load_config(experiment(FULL), swapped).fingerprint() != one.fingerprint()
+
+
+@dataclasses.dataclass(frozen=True)
+class Later:
+    """A table that later versions have grown."""
+
+    topology: str = added("ring")
+    interval: int = added(5, absent=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Grown(Config):
+    """A configuration of a later version."""
+
+    later: Later = Later()
+
+
+def test_a_key_that_is_added_leaves_the_experiments_of_before_as_they_were(experiment):
+    before = load_config(experiment(FULL))
+    values = {f.name: getattr(before, f.name) for f in dataclasses.fields(before)}
+    grown = Grown(**values, later=Later(interval=0))
+    assert grown.fingerprint() == before.fingerprint()
+    assert grown.text == before.text + '\n[later]\ntopology = "ring"\ninterval = 0\n'
+    # A default that is another than what was done before the key was there tells them apart.
+    others = [Later(), Later("random", 0)]
+    found = [Grown(**values, later=later).fingerprint() for later in others]
+    assert len({*found, before.fingerprint()}) == 3
 
 
 names = st.sampled_from(

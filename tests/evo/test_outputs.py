@@ -243,7 +243,7 @@ def test_the_next_best_takes_the_place_of_one_that_fell(config, searched):
 def test_no_champion_is_named_when_all_fell(config, searched, directory):
     wrong = FinalReport(Outcome.CHEATED, diagnostics="the clocks differ")
     asked, final, _ = measured(config, searched, lambda _: wrong)
-    assert len(asked) == len([k for k in searched.parts.population.members if k.passed])
+    assert len(asked) == len([k for k in searched.parts.policy.members if k.passed])
     assert final == {"champion": None, "rows": []}
     data = run_data(searched.parts.store)
     assert data.champion is None

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -335,14 +336,18 @@ def compute_on_device(channel: Channel, argument: Any) -> None:
 
 
 def launch_triton(channel: Channel, argument: str) -> None:
-    """Compile and launch a Triton kernel with its cache in this folder."""
-    os.environ["TRITON_CACHE_DIR"] = argument
+    """Compile and launch a Triton kernel with its cache and the compiler's files in this folder."""
+    os.environ["TRITON_CACHE_DIR"] = os.environ["TMPDIR"] = tempfile.tempdir = argument
     import torch
 
     from tests.fitness.sandbox_triton import add
 
     start = time.perf_counter()
-    x, y = torch.ones(4096, device="cuda"), torch.full((4096,), 2.0, device="cuda")
-    out = torch.empty_like(x)
-    add[(4,)](x, y, out, 4096, BLOCK=1024)
-    channel.send({"sum": float(out.sum()), "seconds": time.perf_counter() - start})
+    try:
+        x, y = torch.ones(4096, device="cuda"), torch.full((4096,), 2.0, device="cuda")
+        out = torch.empty_like(x)
+        add[(4,)](x, y, out, 4096, BLOCK=1024)
+        answer = {"sum": float(out.sum()), "seconds": time.perf_counter() - start}
+    except (RuntimeError, OSError, subprocess.SubprocessError) as error:
+        answer = {"error": repr(error)[:300]}
+    channel.send(answer)

@@ -128,6 +128,15 @@ def test_zeros_do_not_pass_however_small_the_output(tmp_path):
     assert "zero" in verdict.text
 
 
+def test_a_device_may_take_denormal_numbers_as_zero(tmp_path):
+    path = tmp_path / "problem.py"
+    path.write_text(MATMUL.format(a="1e-20 * torch.rand(4, 8)", b="1e-20 * torch.rand(8, 4)"))
+    case = Judged(Problem(path))
+    assert 0 < case.result.native[0].max() < torch.finfo(torch.float32).tiny
+    assert case.judge(torch.zeros(4, 4)).outcome is Outcome.PASSED
+    assert case.judge(torch.full((4, 4), 1e-35)).outcome is Outcome.WRONG_VALUES
+
+
 def test_not_a_number_is_wrong_only_where_the_reference_has_none():
     native = torch.tensor([1.0, float("nan"), float("inf"), 2.0])
     expected = [expect(native, native.double(), exact=False, tolerances={})]

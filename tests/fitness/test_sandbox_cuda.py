@@ -62,7 +62,7 @@ def test_a_triton_kernel_is_compiled_in_confinement(zygote: Zygote, tmp_path: Pa
     with zygote.spawn(
         f"{CHILDREN}:launch_triton", str(tmp_path), limits=limits(tmp_path, devices=True)
     ) as child:
-        assert child.channel.receive(120)["sum"] == 3 * 4096
+        assert child.channel.receive(120).get("sum") == 3 * 4096
     assert any(tmp_path.rglob("*.cubin"))
 
 
@@ -160,7 +160,7 @@ def held_mib() -> int:
     "body",
     [
         "tl.store(out + (at.to(tl.int64) << 40), 1.0)",
-        "tl.store(a - 4000000000 * tl.program_id(0) - (1 << 45), 1.0)",
+        "tl.store(a - ((at.to(tl.int64) + 1) << 41), 1.0)",
     ],
 )
 def test_an_illegal_access_is_its_own_fault(judges: LocalPool, body: str) -> None:

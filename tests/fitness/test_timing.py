@@ -1,6 +1,7 @@
 """Timing against subjects whose true speed is known, on a clock that the test moves."""
 
 import fcntl
+import itertools
 import math
 import os
 import random
@@ -45,9 +46,16 @@ class Fake:
         self.ran_s = clock
         self.calls = 0
         self.batches = []
+        self.at = -1
+        self.places = []
+
+    def move(self, processor):
+        self.at = processor
 
     def batch(self, calls, settle_ms, *, look=False):
         self.looked += look
+        if calls:
+            self.places.append(self.at)
         factor = self.jitter()
         settling = max(1, math.ceil(settle_ms / self.true_ms)) if settle_ms else 0
         self.clock.now_s += (settling + calls) * self.true_ms * factor / 1e3 + 50e-6
@@ -132,6 +140,53 @@ def test_short_calls_are_batched_and_cheap():
     measure(tiny, Fake("eager", clock, 0.002), clock=clock)
     assert tiny.batches[-1] * 0.002 >= 0.025 * 0.75
     assert tiny.calls * 0.002 < 5.0
+
+
+def test_a_hold_shorter_than_asked_for_is_nobodys_doing():
+    clock = Clock()
+    ours = Fake("candidate", clock, 1.0)
+    ours.held_ms = 50.0
+    rounds = measure(ours, Fake("eager", clock, 1.0), clock=clock)
+    assert rounds.median_ms("candidate") == pytest.approx(1.0)
+
+
+def two_processors(monkeypatch):
+    monkeypatch.setattr(timing.os, "sched_getaffinity", lambda _: {3, 5})
+
+
+def test_both_sides_of_a_round_run_on_one_processor(monkeypatch):
+    two_processors(monkeypatch)
+    clock = Clock()
+    # One processor is half as fast as the other, all the while.
+    ours, theirs = (Fake(name, clock, 1.0) for name in ("candidate", "eager"))
+    for one in (ours, theirs):
+        one.jitter = lambda one=one: 2.0 if one.at == 5 else 1.0
+    rounds = measure(ours, theirs, clock=clock)
+    assert rounds.log_ratios("eager") == pytest.approx([0.0] * 30)
+    timed = [place for place in ours.places if place != -1]
+    assert timed == [place for place in theirs.places if place != -1]
+    assert set(timed) == {3, 5}
+    assert ours.at == theirs.at == -1
+
+
+def test_a_round_after_a_disturbed_one_runs_elsewhere(monkeypatch):
+    two_processors(monkeypatch)
+    clock = Clock()
+    ours, theirs = (Fake(name, clock, 1.0) for name in ("candidate", "eager"))
+    ours.waits = lambda: 100.0 if ours.at == 5 else 0.0
+    measure(ours, theirs, clock=clock)
+    timed = [place for place in ours.places if place != -1]
+    assert 5 in timed
+    assert (5, 5) not in itertools.pairwise(timed)
+
+
+@pytest.mark.parametrize("changes", [{"threads": 2}, {"device": "cuda"}])
+def test_whoever_needs_more_than_one_processor_runs_anywhere(monkeypatch, changes):
+    two_processors(monkeypatch)
+    clock = Clock()
+    ours, theirs = (Fake(name, clock, 1.0) for name in ("candidate", "eager"))
+    measure(ours, theirs, clock=clock, **changes)
+    assert set(ours.places) == set(theirs.places) == {-1}
 
 
 def test_disturbed_rounds_are_repeated_and_dropped():
@@ -264,6 +319,30 @@ def test_pace_carries_batches_until_it_is_ended():
     pacemaker.close()
     follower.join(10)
     assert not follower.is_alive()
+
+
+def test_pace_brings_the_thread_to_a_processor_and_does_not_keep_it_there(monkeypatch):
+    every = os.sched_getaffinity(0)
+    pacemaker, moves, kept, real = Pacemaker(), [], [], os.sched_setaffinity
+
+    def noted(who, processors):
+        moves.append(set(processors))
+        real(who, processors)
+
+    def batch(request):
+        kept.append(os.sched_getaffinity(0))
+        return Answer([1.0])
+
+    monkeypatch.setattr(os, "sched_setaffinity", noted)
+    follower = threading.Thread(target=follow, args=(pacemaker.theirs.detach(), batch), daemon=True)
+    follower.start()
+    there, nowhere = max(every), max(every) + 1000
+    for processor in (-1, there, nowhere):
+        pacemaker.batch(Request(0, 1, processor=processor), 5.0)
+    pacemaker.close()
+    follower.join(10)
+    assert moves == [{there}, every]
+    assert kept == [every] * 3
 
 
 def test_pace_believes_nothing_that_does_not_fit():

@@ -14,11 +14,11 @@ from populations.analysis.course import evenness, milestones, windows
 from populations.analysis.dead_ends import dead_ends
 from populations.analysis.history import History, line_of_champions, read_history
 from populations.analysis.steps import ratio, steps_to
-from populations.archive import Population
 from populations.call import Answer, Call, Finish, Message
 from populations.kernel import Kernel
 from populations.outcome import Evaluation, Outcome, Timing
-from populations.rows import Proposal
+from populations.rows import Proposal, Remeasurement
+from populations.statistics import Progress
 from tests.contracts.samples import kernel, lineage, passed, quick, speedup
 from tests.evo.toy import create
 
@@ -159,12 +159,9 @@ def test_shares_add_up_to_what_was_gained(history):
 
 @quick
 @given(histories())
-def test_the_line_of_champions_is_the_populations(history):
-    population, line = Population(capacity=3), []
-    for each in history.kernels.values():
-        population.insert(each)
-        if population.champion is each:
-            line.append(each.number)
+def test_the_line_of_champions_is_the_searchs(history):
+    progress = Progress()
+    line = [each.number for each in history.kernels.values() if progress.insert(each)]
     assert history.champions == tuple(line)
 
 
@@ -273,3 +270,22 @@ def test_a_run_without_anything():
     failed = of(kernel(0, evaluation=Evaluation(Outcome.COMPILE_ERROR)))
     (one,) = credit.contributions(failed, {"operator": credit.operators(failed)})["operator"]
     assert (one.judged, one.passed, one.steps, one.share) == (1, 0, 0, None)
+
+
+def test_a_kernel_that_was_measured_again_counts_with_its_last_estimate(tmp_path):
+    with create(tmp_path) as store:
+        for made in (kernel(0), kernel(1, value=2.0, parents=(0,), operator="tile")):
+            store.add_candidate(made.candidate)
+            store.add_evaluation(made.number, made.evaluation)
+        store.add_remeasurement(Remeasurement(2, 1))
+        store.add_evaluation(2, passed(0.5), kernel=1)
+        made = kernel(3, value=1.5, parents=(0,), operator="tile")
+        store.add_candidate(made.candidate)
+        store.add_evaluation(3, made.evaluation)
+        history = read_history(store)
+    assert history.heard == (0, 1, 1, 3)
+    assert list(history.kernels) == [0, 1, 3]
+    assert history.champions == (0, 3)
+    assert history.champion == 3
+    assert [m.evaluations for m in milestones(history)] == [1, 4]
+    assert set(history.stored_unix_s) == {0, 1, 3}

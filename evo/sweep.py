@@ -106,13 +106,18 @@ def _work(trials: Trials, runs: Runs, workers: int, storage: str) -> int:
 
 
 def _report(trials: Trials, directory: Path) -> int:
-    from evo.sweeps.report import write_report
+    from evo.sweeps.report import FILE, page
     from evo.sweeps.study import reported
 
     with reported(trials.url):
-        path, text = write_report(trials, directory)
+        text = page(trials)
         complete = any(trial.state.name == "COMPLETE" for trial in trials.all())
-    print(f"\n{text}\nreport     {path}")
+    file = directory / FILE
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"{file}: cannot be written: {error.strerror}") from error
+    print(f"\n{text}\nreport     {file}")
     return 0 if complete else 1
 
 

@@ -7,7 +7,6 @@ import shlex
 import warnings
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evo.sweeps.runs import overrides
@@ -26,19 +25,6 @@ _METRICS = {
     "speedup": "speedup of the champion, more is better",
     "evaluations": "evaluations until a champion had {target:g}x, fewer is better",
 }
-
-
-def write_report(trials: Trials, directory: Path) -> tuple[Path, str]:
-    """Write the page; returns where it is and what it says.
-
-    Raises OSError when it cannot be written.
-    """
-    text = page(trials)
-    path = directory / FILE
-    draft = path.with_name(f"{FILE}.part")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)
-    return path, text
 
 
 def page(trials: Trials) -> str:

@@ -137,9 +137,7 @@ def test_the_same_sweep_chooses_the_same_points(sweep, tmp_path, sampler):
 
 
 def test_what_is_hopeless_is_given_up(sweep, tmp_path, storage):
-    asked = sweep(
-        'sampler = "grid"\nseeds = 8\n', '"search.tournament" = [3, 1, 2, 3]\n'.replace(", 3]", "]")
-    )
+    asked = sweep('sampler = "grid"\nseeds = 8\n', '"search.tournament" = [3, 1, 2]\n')
     trials, lines = finish(asked, tmp_path, storage=storage)
     best, worst, middle = trials.all()
     assert (best.state, worst.state, middle.state) == (

@@ -105,10 +105,10 @@ def wait_for(condition, *, limit_s: float = 120.0) -> None:
         time.sleep(0.1)
 
 
-def check_whole(place: Path, trials, *, runs: int = 3) -> None:
+def check_whole(place: Path, trials, *, runs: int) -> None:
     """All there, and nothing done twice."""
-    assert [t.state.name for t in trials] == ["COMPLETE"] * 3
-    assert [t.params["operators.tune"] for t in trials] == [0.1, 0.5, 1.0]
+    assert {t.state.name for t in trials} == {"COMPLETE"}
+    assert [t.params["operators.tune"] for t in trials] == [0.1, 0.5, 1.0][: len(trials)]
     assert len(list((place / "sweep/points").glob("*/*/result.json"))) == runs
     whole = Counter((place / "sweep/ends.log").read_text().splitlines())
     assert set(whole.values()) == {1}
@@ -150,23 +150,25 @@ def test_killed_workers_and_sweeps_lose_nothing(place):
 
 
 def test_two_commands_join_one_sweep(place):
+    (place / "it.toml").write_text(TEXT.replace(", 1.0]", "]"))
     processes = [begin(place), begin(place)]
     outs = [process.communicate(timeout=200)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], outs
-    check_whole(place, trials_of(place))
-    assert sum(out.count("after 20 evaluations") for out in outs) == 3
+    check_whole(place, trials_of(place), runs=2)
+    assert sum(out.count("after 20 evaluations") for out in outs) == 2
 
 
 def test_ctrl_c_ends_in_good_order(place):
+    (place / "it.toml").write_text(TEXT.replace("0.1, 0.5, 1.0]", "0.1]"))
     process = begin(place)
     wait_for(lambda: any(place.glob("sweep/points/*/*/run.db")))
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=100)
     assert process.returncode == 130, out
     assert out.endswith("evo: interrupted\n")
-    assert [t.state.name for t in trials_of(place)] == ["WAITING"] * 3
-    out, _ = begin(place).communicate(timeout=200)
-    check_whole(place, trials_of(place))
+    assert [t.state.name for t in trials_of(place)] == ["WAITING"]
+    begin(place).communicate(timeout=200)
+    check_whole(place, trials_of(place), runs=1)
     assert [start[2] for start in starts(place)].count("True") <= 1
 
 
@@ -246,6 +248,7 @@ def server() -> Iterator[str]:
 
 @pytest.mark.postgres
 def test_postgresql_keeps_a_sweep(place, server):
+    (place / "it.toml").write_text(TEXT.replace(", 1.0]", "]"))
     process = begin(place, "--workers", "2", "--storage", server)
     wait_for(lambda: ended(trials_of(place, server)))
     os.killpg(process.pid, signal.SIGKILL)
@@ -256,6 +259,6 @@ def test_postgresql_keeps_a_sweep(place, server):
     out, _ = process.communicate(timeout=200)
     assert process.returncode == 0, out
     trials = trials_of(place, server)
-    check_whole(place, trials)
+    check_whole(place, trials, runs=2)
     assert {number: told for number, told in ended(trials).items() if number in before} == before
     assert not (place / "sweep/study.db").exists()

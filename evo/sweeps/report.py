@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 FILE = "report.md"
 # Points that are listed.
 _MOST_POINTS = 40
+# The bootstrap of a median of fewer than six values hardly goes beyond what is between them.
+_FEW = "; too narrow for so few seeds"
 _METRICS = {
     "speedup": "speedup of the champion, more is better",
     "evaluations": "evaluations until a champion had {target:g}x, fewer is better",
@@ -59,7 +61,7 @@ def _head(sweep: Sweep, points: Sequence[Point], wall_s: float, device_s: float)
             f"- trials: {len(points)}, {standing}; sampler {sweep.table.sampler}",
             f"- spent: {format_duration(wall_s)} of searching, {format_duration(device_s)} of "
             f"device time",
-            "- intervals: 95%, bootstrap over seeds",
+            "- intervals: 95%, bootstrap over seeds" + (_FEW if len(sweep.seeds) < 6 else ""),
         ]
     )
 

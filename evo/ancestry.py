@@ -233,7 +233,7 @@ def _dead_ends(history: History) -> str:
         for one in found[:_DEAD_ENDS]
     ]
     more = len(found) - len(body)
-    lines = ["Dead ends: no descendant was better", text_table(header, body, left=(0, 4, 5))]
+    lines = ["Dead ends: no descendant was surely better", text_table(header, body, left=(0, 4, 5))]
     return "\n".join([*lines, f"and {more} more"] if more else lines)
 
 

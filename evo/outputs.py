@@ -70,7 +70,7 @@ def write_outputs(store: Store, directory: Path) -> dict[str, str]:
     from evo.report import write_report
 
     data = run_data(store)
-    lineage = store.lineage()
+    lineage = data.history.lineage if data.history else store.lineage()
     files = {"report": "report.html", "lineage": "lineage.graphml", "store": "run.db"}
     try:
         write_report(data, directory / files["report"])
@@ -215,7 +215,7 @@ def run_data(store: Store) -> RunData:
         config=store.meta("experiment"),
         facts={str(k): str(v) for k, v in facts.items()},
         reproduce=reproduce(store),
-        history=read_history(store),
+        history=read_history(store, history),
     )
 
 

@@ -85,9 +85,9 @@ def _milestones(history: History) -> Markup:
 def _nowhere(history: History) -> str:
     found = dead_ends(history.lineage, champion=history.champion)
     if not found:
-        return "Every kernel that was tried further has a better descendant."
+        return "Every kernel that was tried further has a descendant that is surely better."
     most = found[0]
     return (
-        f"{format_count(len(found), 'kernel')} had descendants and none that was better; "
+        f"{format_count(len(found), 'kernel')} had descendants and none that was surely better; "
         f"the most were spent on #{most.kernel.number}: {format_count(most.descendants, 'kernel')}."
     )

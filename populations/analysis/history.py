@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from populations.lineage import Lineage
 from populations.policies.policy import SETTLED
@@ -60,15 +60,19 @@ class History:
         return costs
 
 
-def read_history(store: Store) -> History:
+def read_history(store: Store, judged: Sequence[Kernel] | None = None) -> History:
     """The history of a run; another process may be writing it meanwhile.
+
+    Args:
+        store: The run's.
+        judged: What `Store.history` gave, if that has been read.
 
     Raises StoreError when it cannot be read.
     """
     # Read before the kernels: what is named here is then among them.
     final = store.meta("final") or {}
+    judged = store.history() if judged is None else judged
     stored_unix_s = store.stored_unix_s()
-    judged = store.history()
     lineage = Lineage()
     for kernel in {kernel.number: kernel for kernel in judged}.values():
         lineage.add(kernel)
@@ -78,7 +82,7 @@ def read_history(store: Store) -> History:
     return History(
         lineage=lineage,
         champions=line_of_champions(lineage.kernels.values()),
-        champion=final["champion"] if "champion" in final else _reigning(judged),
+        champion=_champion(final, judged),
         heard=tuple(kernel.number for kernel in judged),
         proposed=dict(sorted(proposed.items())),
         asked=asked,
@@ -111,9 +115,14 @@ def line_of_champions(kernels: Iterable[Kernel]) -> tuple[int, ...]:
     return tuple(line)
 
 
-def _reigning(judged: Iterable[Kernel]) -> int | None:
-    """The champion of a search that has heard of these kernels."""
+def _champion(final: Mapping[str, Any], judged: Sequence[Kernel]) -> int | None:
+    """The last word on the champion, or that of a search that has heard of these kernels."""
     from populations.statistics import Progress
+
+    number = final.get("champion")
+    # The run may have ended, with a later kernel, after the kernels were read.
+    if final and (number is None or number in {kernel.number for kernel in judged}):
+        return None if number is None else int(number)
 
     progress, known = Progress(), set()
     for kernel in judged:

@@ -77,7 +77,7 @@ kernels   judged  passed  skeletons  new  evenness of operators
 #0 to #5       6       4          6    6                   0.96
 on the path: 3 steps, 3 operators, evenness 1.00
 
-Dead ends: no descendant was better
+Dead ends: no descendant was surely better
 dead end              result  descendants  passed  operator  what was done
 --------  ------------------  -----------  ------  --------  -------------
 #2        0.50x [0.49, 0.51]            1       0  tile
@@ -274,6 +274,6 @@ def test_the_report_says_what_brought_the_champion(run, store):
     words = " ".join(text.split())
     assert "operator judged improved steps gain share advances tile 2 1 1 2.00x 33% 3.17x" in words
     assert "knowledge judged improved" in words
-    assert "1 kernel had descendants and none that was better" in words
+    assert "1 kernel had descendants and none that was surely better" in words
     store.set_meta("final", {"champion": None})
     assert "There is no champion." in what_brought_it(read_history(store))

@@ -123,7 +123,6 @@ def _champion(final: Mapping[str, Any], judged: Sequence[Kernel]) -> int | None:
     # The run may have ended, with a later kernel, after the kernels were read.
     if final and (number is None or number in {kernel.number for kernel in judged}):
         return None if number is None else int(number)
-
     progress, known = Progress(), set()
     for kernel in judged:
         (progress.remeasured if kernel.number in known else progress.insert)(kernel)

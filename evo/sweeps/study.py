@@ -326,7 +326,9 @@ def _sampler(sweep: Sweep, number: int) -> BaseSampler:
     if sweep.table.sampler == "random":
         return RandomSampler(seed=seed)
     first = max(4, min(10, sweep.trials // 3))
-    return TPESampler(seed=seed, n_startup_trials=first, constant_liar=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # some versions call `constant_liar` experimental
+        return TPESampler(seed=seed, n_startup_trials=first, constant_liar=True)
 
 
 def _at_point(point: Mapping[str, Value]) -> BaseSampler:

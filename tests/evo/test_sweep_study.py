@@ -356,3 +356,20 @@ def test_a_point_has_one_directory(sweep, tmp_path):
     assert here == Runs(sweep(), tmp_path).point({"a.b": 1, "c.d": "x"})
     assert here != runs.point({"a.b": 1, "c.d": "y"})
     assert here.parent == Path(tmp_path / "points")
+
+
+def test_keys_that_do_not_always_count(sweep, tmp_path):
+    when = 'when = { "search.selection" = ["tournament"] }'
+    asked = sweep(
+        "trials = 12\nseeds = 2\nprune = 0.0\n",
+        '"search.selection" = ["tournament", "random"]\n'
+        f'"search.tournament" = {{ low = 1, high = 3, {when} }}\n',
+    )
+    trials, _ = finish(asked, tmp_path)
+    for trial in trials.all():
+        counts = trial.params["search.selection"] == "tournament"
+        assert ("search.tournament" in trial.params) is counts
+    assert {t.params["search.selection"] for t in trials.all()} == {"tournament", "random"}
+    text = page(trials)
+    assert "Not every trial had search.tournament, which is left out here." in text
+    assert "## search.tournament" in text

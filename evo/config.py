@@ -29,6 +29,7 @@ from evo.settings import (
     SandboxConfig,
     SearchConfig,
     TargetConfig,
+    TuningConfig,
 )
 from evo.strict import build, convert, nearest, to_toml
 from operators.llm.settings import ModelSettings
@@ -67,6 +68,7 @@ class Config:
     budget: BudgetConfig
     search: SearchConfig
     operators: OperatorsConfig
+    tuning: TuningConfig
     evaluation: EvaluationConfig
     sandbox: SandboxConfig
     knowledge: KnowledgeConfig

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from evo.budget import Budget
 from evo.config import INDUCTOR, LANGUAGES, Config
@@ -218,6 +218,8 @@ def build_search(
         brief=brief(config, device, store),
         early=early or {},
         evaluation_usd=config.operators.evaluation_usd,
+        facts=store.meta("device_facts") or {},
+        early_stop=config.tuning.early_stop,
     )
     return Search(
         parts,
@@ -263,7 +265,7 @@ def weighted_operators(
 
     models, model_priors = model_operators(config)
     structural = structural_operators([name for name in LANGUAGES[device] if name in config.seeds])
-    operators: dict[str, Operator] = {**structural, **common_operators(), **models}
+    operators: dict[str, Operator] = {**structural, **common_operators(**_tuning(config)), **models}
     weights = {name: getattr(operator, "weight", 1.0) for name, operator in structural.items()}
     scale = config.operators.structural / sum(weights.values()) if weights else 0.0
     priors = {name: scale * weight for name, weight in weights.items()}
@@ -274,6 +276,22 @@ def weighted_operators(
     if not active:
         raise ConfigError(f"{config.path}: [operators] switches every operator off")
     return active, {name: priors[name] for name in active}
+
+
+def _tuning(config: Config) -> dict[str, Any]:
+    """What `operators.tuning.Tune` is told. Raises ConfigError for a share that is none."""
+    tuning = config.tuning
+    if tuning.early_stop >= 1:
+        raise ConfigError(
+            f"{config.path}: [tuning] early_stop is a share of a speedup, below 1, "
+            f"but got {tuning.early_stop}"
+        )
+    return {
+        "sampler": tuning.sampler,
+        "learn": tuning.learn,
+        "share": tuning.share,
+        "survivors": tuning.survivors,
+    }
 
 
 def _check_names(

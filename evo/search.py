@@ -32,12 +32,13 @@ from operators.credit import Credit
 from operators.dialogue import Conversation
 from operators.llm.desk import Desk
 from operators.operator import Brief, Inapplicable, Operator, Situation, Variation
-from operators.tuning import inherit
+from operators.tuning import hopeless, inherit
 from populations.errors import StoreError
 from populations.estimates import Estimates
 from populations.kernel import Candidate, Kernel
 from populations.lineage import Lineage
 from populations.outcome import Evaluation
+from populations.parameters import Value
 from populations.policies.policy import Change, Policy
 from populations.rows import Proposal, Remeasurement
 from populations.statistics import Progress
@@ -66,6 +67,9 @@ class Parts:
         early: Before proposal -> up to which number results were inserted ahead of the rule, of the
             run that is grown again.
         evaluation_usd: What an evaluation is worth beside what models cost, US dollars.
+        facts: What is known of the device, by the names of `populations.constraints.FACTS`.
+        early_stop: A tuner's trial that is slower than this share of its skeleton's best point is
+            not timed to the end; 0: every one is.
     """
 
     store: Store
@@ -79,6 +83,8 @@ class Parts:
     brief: Brief | None = None
     early: Mapping[int, int] = field(default_factory=dict)
     evaluation_usd: float = 0.01
+    facts: Mapping[str, Value] = field(default_factory=dict)
+    early_stop: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,7 +310,7 @@ class Search:
                 self._pending.known(candidate, evaluation)
             else:
                 again.append(candidate)
-                self._pending.submit(candidate)
+                self._pending.submit(candidate, self._hopeless(candidate))
             if candidate is not None and number not in past.proposals:
                 self._digests.add(candidate.digest)
             # A candidate of a model may have other parents than those its proposal was made with.
@@ -326,7 +332,7 @@ class Search:
     def _propose(self) -> Candidate | _Question | None:
         """Make the next candidate, or what to ask; None when nothing new was found in this turn."""
         rng = random.Random(f"{self._seed}:{self._next}")
-        situation = Situation(self.lineage, rng, self._device, self.parts.brief)
+        situation = self._situation(rng)
         for _ in range(ATTEMPTS if self.lineage.kernels else 0):
             operator = self.parts.operators[self.parts.credit.choose(rng)]
             arity = operator.arity
@@ -345,6 +351,16 @@ class Search:
             if candidate.digest not in self._digests:
                 return candidate
         return None
+
+    def _situation(self, rng: random.Random) -> Situation:
+        return Situation(
+            lineage=self.lineage,
+            rng=rng,
+            device=self._device,
+            brief=self.parts.brief,
+            facts=self.parts.facts,
+            under_way=self._pending.tuned(),
+        )
 
     def _edit_further(
         self, parent: Kernel, variation: Variation, situation: Situation
@@ -368,13 +384,15 @@ class Search:
     ) -> Candidate:
         source = variation.source
         if operator.name != "tune":
-            source = inherit(source, parents[0], self.lineage)
+            source = inherit(source, parents[0], self.lineage, self.parts.facts)
         return Candidate(
             number=self._next,
             source=source,
             language=variation.language or parents[0].candidate.language,
             operator=operator.name,
-            parents=tuple(parent.number for parent in parents),
+            parents=tuple(parent.number for parent in parents)
+            if variation.parents is None
+            else variation.parents,
             note=variation.note,
         )
 
@@ -385,9 +403,14 @@ class Search:
         self.parts.observer.notify(Proposed(candidate))
 
     def _submit(self, candidate: Candidate) -> None:
-        self._pending.submit(candidate)
+        self._pending.submit(candidate, self._hopeless(candidate))
         self._digests.add(candidate.digest)
         self._next = candidate.number + 1
+
+    def _hopeless(self, candidate: Candidate) -> Mapping[str, float]:
+        if candidate.operator != "tune":
+            return {}
+        return hopeless(candidate, self.lineage, self.parts.early_stop)
 
     def _ask(self, made: _Question) -> None:
         self._pending.ask(made.proposal, made.conversation, made.language)

@@ -32,6 +32,7 @@ from fitness.children import (
     SharedBaselines,
     silent,
 )
+from fitness.evaluator import NOWHERE
 from fitness.findings import Findings, look, require
 from fitness.lease import DeviceLease
 from fitness.report import FinalReport
@@ -89,6 +90,8 @@ class LocalPool:
             preload = (*preload, "triton")
         self.device_lines: tuple[str, ...] = ()
         """What the device is and what it reached at best, once baselines were measured."""
+        self.device_facts: dict[str, int] = {}
+        """What constraints on launch parameters may say of it, from then on."""
         self._zygote = Zygote(preload=preload, environment=environment(self.spec))
         self._lock = threading.Lock()
         self._measuring = threading.Lock()
@@ -147,14 +150,22 @@ class LocalPool:
         with self._lock:
             self._table = BaselineTable(times_ms, {})
 
-    def submit(self, candidate: Candidate) -> Future[Evaluation]:
-        """Queue one candidate; returns at once. Measures the baselines first if nobody did."""
+    def submit(
+        self, candidate: Candidate, *, hopeless: Mapping[str, float] = NOWHERE
+    ) -> Future[Evaluation]:
+        """Queue one candidate; returns at once. Measures the baselines first if nobody did.
+
+        Args:
+            candidate: What is to be judged.
+            hopeless: Workload -> speedup below which timing ends early; see
+                `fitness.evaluator.Evaluator`.
+        """
         future: Future[Evaluation] = Future()
         if self._closed:
             future.cancel()
             return future
         self._start_workers()
-        self._queue.put(_Job(candidate, future))
+        self._queue.put(_Job(candidate, future, dict(hopeless)))
         return future
 
     def evaluate_once(self, candidate: Candidate) -> Evaluation:
@@ -280,6 +291,7 @@ class LocalPool:
         ):
             found = child.channel.receive_trusted(_CEILINGS_LIMIT_S)
             self.device_lines = tuple(found["lines"])
+            self.device_facts = dict(found["facts"])
 
     def _start_workers(self) -> None:
         with self._lock:
@@ -307,7 +319,7 @@ class LocalPool:
                         judge = JudgeProcess(
                             self._zygote, self.spec, self._model_seed, rng, self._shared.server()
                         )
-                    content = (job.candidate, table)
+                    content = (job.candidate, table, job.hopeless)
                     _finish(job.future, judge.ask("evaluate", content, self._limit_s()))
                     break
                 except (WorkerDied, WorkerTimeout) as error:
@@ -332,9 +344,12 @@ class LocalPool:
 
 
 class _Job:
-    def __init__(self, candidate: Candidate, future: Future[Evaluation]) -> None:
+    def __init__(
+        self, candidate: Candidate, future: Future[Evaluation], hopeless: Mapping[str, float]
+    ) -> None:
         self.candidate = candidate
         self.future = future
+        self.hopeless = hopeless
 
 
 def _finish(future: Future[Evaluation], evaluation: Evaluation) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from populations.parameters import skeleton
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     import networkx as nx
@@ -87,6 +87,11 @@ class Lineage:
             self._skeletons.setdefault(skeleton(self._kernels[number].source), []).append(number)
         self._without_skeleton.clear()
         return [self._kernels[number] for number in self._skeletons.get(digest, ())]
+
+    def skeletons(self) -> Mapping[str, Sequence[int]]:
+        """Numbers of the kernels of each skeleton, in the order added. Read only."""
+        self.same_skeleton("")
+        return MappingProxyType(self._skeletons)
 
     def children(self, number: int) -> list[int]:
         """Numbers of the kernels made from this one, ascending. Raises KeyError if unknown."""

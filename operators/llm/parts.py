@@ -11,6 +11,7 @@ from operators.llm.context import Cut, Part
 from operators.llm.fence import one_line
 from operators.llm.prompts import spoken
 from operators.operator import Brief, Passage
+from populations.constraints import faults
 from populations.kernel import Kernel
 from populations.lineage import Lineage
 from populations.outcome import Timing
@@ -130,6 +131,7 @@ def diagnostics(kernel: Kernel, before: Kernel | None = None, *, rank: int = 1) 
     policy = evaluation.details.get("policy")
     if isinstance(policy, list):
         texts += [str(finding) for finding in policy if str(finding).startswith("flag")]
+    texts += faults(kernel.source)
     if not kernel.passed:
         texts.insert(0, history.fate(kernel).partition(":")[0])
     return Part(

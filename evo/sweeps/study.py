@@ -1,7 +1,7 @@
 """The study of a sweep: where it is kept, and who works at which of its trials.
 
-All trials are there from the beginning, waiting; a worker claims the first that waits, which the
-storage lets only one do. So there are exactly as many as the sweep says, however many workers there
+All trials are there from the beginning, waiting; a worker claims the first that waits, which only
+one can do. So there are exactly as many as the sweep says, however many workers there
 are and whenever they began. A trial whose worker died waits again, with what it had: a worker says
 who it is and, from time to time, that it is alive. On one machine the others see for themselves
 whether its process is there; of another machine they believe it for two minutes.
@@ -71,9 +71,8 @@ class Trials:
         self.sweep = sweep
         self.url = storage_url(sweep, directory, storage)
         self._beaten_s = 0.0
-        # Of commands that begin at one moment in one directory, one makes the study.
-        with reported(self.url), (directory / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        self._lock = directory / "lock"
+        with reported(self.url), self._alone():
             self._storage = open_storage(self.url)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # Wilcoxon's pruner is called experimental
@@ -120,11 +119,11 @@ class Trials:
         from optuna.exceptions import UpdateFinishedTrialError
         from optuna.trial import Trial, TrialState
 
-        with reported(self.url):
+        with reported(self.url), self._alone():
             for frozen in self.all():
-                trial_id = self._trial_id(frozen.number)
                 if frozen.state.is_finished():
                     continue
+                trial_id = self._trial_id(frozen.number)
                 try:
                     if frozen.state is TrialState.RUNNING:
                         if _is_alive(self._storage.get_trial(trial_id)):
@@ -132,10 +131,10 @@ class Trials:
                         self._storage.set_trial_state_values(trial_id, TrialState.WAITING)
                     if not self._storage.set_trial_state_values(trial_id, TrialState.RUNNING):
                         continue
+                    self._storage.set_trial_system_attr(trial_id, _WORKER, whoami())
+                    self._beat(trial_id)
                 except UpdateFinishedTrialError:
                     continue
-                self._storage.set_trial_system_attr(trial_id, _WORKER, whoami())
-                self._beat(trial_id)
                 self.study.sampler = _sampler(self.sweep, frozen.number)
                 return Trial(self.study, trial_id)
         return None
@@ -195,6 +194,17 @@ class Trials:
 
         with reported(self.url), suppress(UpdateFinishedTrialError):
             self._storage.set_trial_state_values(self._trial_id(trial.number), TrialState.WAITING)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """No other worker of this directory makes the study, or claims a trial, meanwhile.
+
+        SQLite knows no lock on a row: of two that look at one moment both would be told that the
+        trial is theirs.
+        """
+        with self._lock.open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield  # closing the file gives the lock back
 
     def _trial_id(self, number: int) -> int:
         return self._storage.get_trial_id_from_study_id_trial_number(self._id, number)

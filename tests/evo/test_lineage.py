@@ -277,3 +277,10 @@ def test_the_report_says_what_brought_the_champion(run, store):
     assert "1 kernel had descendants and none that was surely better" in words
     store.set_meta("final", {"champion": None})
     assert "There is no champion." in what_brought_it(read_history(store))
+
+
+def test_a_reader_that_has_seen_enough_ends_it_quietly(run):
+    command = f"{sys.executable} -m evo lineage {run} --analysis | true; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert done.stdout in ("141\n", "0\n")

@@ -1,7 +1,8 @@
 """`python -m benchmarks KIND`: measure, print a table, keep the numbers.
 
 KIND is one of rate, memory, startup, resume and store, `all` for these five, or one with options of
-its own: aa or stages, which measure the judge on a device, or noise, which measures the search.
+its own: aa or stages, which measure the judge on a device, noise, which measures the search, or
+tuning, which replays the tuner on measured tables.
 
 The rate depends on who else uses the machine: every result tells which share of the processors
 others had meanwhile, and the best of several repeats is the one to quote.
@@ -19,12 +20,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import aa, memory, noise, rate, report, resume, stages, startup, store
+from benchmarks import aa, memory, noise, rate, report, resume, stages, startup, store, tuning
 from benchmarks.tree import LoadWatch
 from evo.facts import machine_facts
 
 OWN = ("rate", "memory", "startup", "resume", "store")
-KINDS = (*OWN, "aa", "stages", "noise", "all")
+KINDS = (*OWN, "aa", "stages", "noise", "tuning", "all")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -82,6 +83,14 @@ def _parser() -> argparse.ArgumentParser:
         default="",
         help=f"of aa, separated by commas (default: {aa.DEFAULT['cpu']} or {aa.DEFAULT['cuda']})",
     )
+    parser.add_argument("--seeds", type=int, default=20, help="of tuning (default: 20)")
+    parser.add_argument("--tables", type=Path, nargs="*", default=[], help="of tuning: files")
+    parser.add_argument(
+        "--samplers",
+        default="",
+        help=f"of tuning, separated by commas: {', '.join(tuning.SAMPLERS)}",
+    )
+    parser.add_argument("--in-flight", type=int, default=4, help="of tuning (default: 4)")
     parser.add_argument("--json", type=Path, help="where the numbers go (runs/benchmarks/...)")
     return parser
 
@@ -91,6 +100,9 @@ def _measured(kind: str, options: argparse.Namespace) -> Any:
         return store.measure(options.stored, options.repeats)
     if kind == "noise":
         return noise.measure(options.evaluations, options.worlds)
+    if kind == "tuning":
+        samplers = tuple(filter(None, options.samplers.split(",")))
+        return tuning.measure(options.tables, options.seeds, samplers, options.in_flight)
     if kind == "startup":
         return startup.measure(options.repeats)
     if kind == "resume":

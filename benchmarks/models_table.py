@@ -1,9 +1,10 @@
-"""Models beside structural operators, from recorded runs. `python -m benchmarks.models_table RUN...`
+"""Models beside structural operators, from recorded runs: tables in Markdown.
 
-Prints Markdown. For each problem: what each operator brought, all its runs together; and the runs
-by who proposed in them (models, structural operators, both) after equally many evaluations, that is
-as many as the shortest run of the problem has, or `--evaluations`. Speedups are those measured in
-the search, with their intervals: the best of many, so each is as lucky as the next.
+Run as `python -m benchmarks.models_table RUN...`. For each problem: what each operator brought, all
+its runs together; and the runs by who proposed in them (models, structural operators, both) after
+equally many evaluations, that is as many as the shortest run of the problem has, or
+`--evaluations`. Speedups are those measured in the search, with their intervals: the best of many,
+so each is as lucky as the next.
 """
 
 from __future__ import annotations
@@ -143,13 +144,12 @@ def report(directories: Sequence[Path], evaluations: int | None = None) -> str:
     runs = [read(directory) for directory in directories]
     lines: list[str] = []
     for problem in sorted({run.problem for run in runs}):
-        paths = [d for d, run in zip(directories, runs, strict=True) if run.problem == problem]
-        own = [run for run in runs if run.problem == problem]
-        count = min([*(run.evaluations for run in own), *([evaluations] if evaluations else [])])
-        cut = [
-            replace(read(path, count), arm=run.arm) for path, run in zip(paths, own, strict=True)
-        ]
-        lines += [f"### {problem}", "", *operator_table(own), ""]
+        own = {d: r for d, r in zip(directories, runs, strict=True) if r.problem == problem}
+        count = min(run.evaluations for run in own.values())
+        count = min(count, evaluations or count)
+        # Who proposes is a matter of the whole run, not of its first few kernels.
+        cut = [replace(read(path, count), arm=run.arm) for path, run in own.items()]
+        lines += [f"### {problem}", "", *operator_table([*own.values()]), ""]
         lines += [f"After {count} evaluations each:", "", *arm_table(cut), ""]
     return "\n".join(lines)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from evo.budget import Budget
 from evo.config import INDUCTOR, LANGUAGES, Config
@@ -274,6 +274,8 @@ def build_search(
         evaluation_usd=config.operators.evaluation_usd,
         novelty=novelty(config),
         first=beginners(config, operators),
+        facts=store.meta("device_facts") or {},
+        early_stop=config.tuning.early_stop,
     )
     return Search(
         parts,
@@ -286,15 +288,13 @@ def build_search(
     )
 
 
-def novelty(config: Config) -> Novelty | None:
-    """What counts as known beside the same text; None where the experiment asks for nothing."""
+def novelty(config: Config) -> Novelty:
+    """What counts as known in an experiment; raises ConfigError where that makes no sense."""
     from operators.novelty import Novelty
 
     keys = config.search.novelty
     if keys.similarity > 1:
         raise ConfigError(f"{config.path}: [search.novelty] similarity is a share, at most 1")
-    if not (keys.names or keys.similarity):
-        return None
     return Novelty(names=keys.names, similarity=keys.similarity)
 
 
@@ -331,7 +331,7 @@ def weighted_operators(
 
     models, model_priors = model_operators(config)
     structural = structural_operators(languages(config, device))
-    operators: dict[str, Operator] = {**structural, **common_operators(), **models}
+    operators: dict[str, Operator] = {**structural, **common_operators(**_tuning(config)), **models}
     weights = {name: getattr(operator, "weight", 1.0) for name, operator in structural.items()}
     scale = config.operators.structural / sum(weights.values()) if weights else 0.0
     priors = {name: scale * weight for name, weight in weights.items()}
@@ -343,6 +343,22 @@ def weighted_operators(
         raise ConfigError(f"{config.path}: [operators] switches every operator off")
     beginners(config, active)
     return active, {name: priors[name] for name in active}
+
+
+def _tuning(config: Config) -> dict[str, Any]:
+    """What `operators.tuning.Tune` is told. Raises ConfigError for a share that is none."""
+    tuning = config.tuning
+    if tuning.early_stop >= 1:
+        raise ConfigError(
+            f"{config.path}: [tuning] early_stop is a share of a speedup, below 1, "
+            f"but got {tuning.early_stop}"
+        )
+    return {
+        "sampler": tuning.sampler,
+        "learn": tuning.learn,
+        "share": tuning.share,
+        "survivors": tuning.survivors,
+    }
 
 
 def _check_names(

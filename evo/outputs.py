@@ -26,7 +26,13 @@ from evo.events import (
     Resumed,
     Started,
 )
-from evo.tables import PROVISIONAL, WorkloadRow, first_passed, workload_rows
+from evo.tables import (
+    PROVISIONAL,
+    WorkloadRow,
+    first_passed,
+    format_count,
+    workload_rows,
+)
 from populations.errors import EvoError, StoreError
 from populations.kernel import Kernel
 from populations.outcome import Speedup
@@ -56,6 +62,8 @@ def report(directory: Path) -> int:
     with Store.open(directory, read_only=True) as store:
         files = write_outputs(store, directory)
         print(f"{table(tally(store))}\n")
+        if again := len(store.remeasured()):
+            print(f"{format_count(again, 'evaluation')} measured a kernel again\n")
         for what, path in files.items():
             print(f"{what:10} {path}")
     return 0
@@ -70,7 +78,7 @@ def write_outputs(store: Store, directory: Path) -> dict[str, str]:
     from evo.report import write_report
 
     data = run_data(store)
-    lineage = store.lineage()
+    lineage = data.history.lineage if data.history else store.lineage()
     files = {"report": "report.html", "lineage": "lineage.graphml", "store": "run.db"}
     try:
         write_report(data, directory / files["report"])
@@ -175,6 +183,7 @@ def reproduce(store: Store) -> str:
 def run_data(store: Store) -> RunData:
     """Gather what the report shows; of a run that still goes, what there is."""
     from evo.report import RunData
+    from populations.analysis.history import read_history
 
     # Read before the kernels: what is named here is then among them.
     final = store.meta("final") or {}
@@ -215,6 +224,7 @@ def run_data(store: Store) -> RunData:
         config=store.meta("experiment"),
         facts={str(k): str(v) for k, v in facts.items()},
         reproduce=reproduce(store),
+        history=read_history(store, history),
     )
 
 

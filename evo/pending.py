@@ -5,13 +5,13 @@ Everything that comes to an end is in the store before the search hears of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, replace
 from typing import Any
 
 from evo.events import Event, Proposed
-from fitness.evaluator import Evaluator
+from fitness.evaluator import NOWHERE, Evaluator
 from operators.dialogue import Conversation, Rejected
 from operators.llm.desk import Desk, Ended
 from operators.tuning import trial_of
@@ -23,6 +23,15 @@ from populations.store import Store
 # How often a waiting search looks whether it has been interrupted.
 INTERRUPT_S = 0.1
 REMEASURE = "remeasure"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A proposal that a model has to be asked for."""
+
+    proposal: Proposal
+    conversation: Conversation
+    language: str
 
 
 class Interrupted(Exception):
@@ -109,10 +118,20 @@ class Pending:
         """Who made a proposal that is under way."""
         return self._slots[number].operator
 
-    def submit(self, candidate: Candidate) -> None:
-        """Have a candidate judged that is in the store."""
+    def submit(self, candidate: Candidate, hopeless: Mapping[str, float] = NOWHERE) -> None:
+        """Have a candidate judged that is in the store.
+
+        Args:
+            candidate: The candidate.
+            hopeless: Where timing it may end early; see `fitness.evaluator.Evaluator`.
+        """
         slot = self._slots.setdefault(candidate.number, _Slot(candidate.operator))
-        slot.candidate, slot.future = candidate, self._future(candidate)
+        slot.candidate, slot.future = candidate, self._future(candidate, hopeless)
+
+    def tuned(self) -> tuple[Candidate, ...]:
+        """The tuner's candidates that are under way, in order."""
+        found = (self._slots[number].candidate for number in self)
+        return tuple(c for c in found if c is not None and c.operator == "tune")
 
     def known(self, candidate: Candidate, evaluation: Evaluation) -> None:
         """Take up a candidate with its evaluation, both of which are in the store."""
@@ -256,9 +275,10 @@ class Pending:
         if slot.operator == "tune":
             self._store.add_trial(trial_of(Kernel(slot.candidate, slot.future.result())))
 
-    def _future(self, candidate: Candidate) -> Future[Evaluation]:
+    def _future(self, candidate: Candidate, hopeless: Mapping[str, float]) -> Future[Evaluation]:
         """The evaluation to come; the same kernel is not judged twice."""
         known = self._judged.get(candidate.digest)
         if known is None or (known.done() and known.exception() is not None):
-            known = self._judged[candidate.digest] = self._evaluator.submit(candidate)
+            more = {"hopeless": hopeless} if hopeless else {}
+            known = self._judged[candidate.digest] = self._evaluator.submit(candidate, **more)
         return known

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from evo.events import Observer
 
 # What is taken over from the recorded run as it stands.
-ADOPTED = ("baselines", "facts", "target", "device_lines")
+ADOPTED = ("baselines", "facts", "target", "device_lines", "device_facts")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

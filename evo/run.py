@@ -175,6 +175,7 @@ def _describe(request: Request, pool: LocalPool, store: Store) -> None:
         facts = machine_facts(request.device, threads=pool.spec.threads)
         store.set_meta("facts", {**facts, "confinement": layers})
         store.set_meta("device_lines", list(pool.device_lines))
+        store.set_meta("device_facts", pool.device_facts)
 
 
 def _searched(

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field, replace
 
 from evo.budget import Budget, Spent, exhausted
 from evo.events import Dropped, Judged, Observer, Proposed, Remeasured, Resumed
-from evo.pending import Interrupted, Measured, Pending, Waiting
+from evo.pending import Interrupted, Measured, Pending, Question, Waiting
 from evo.resumption import EARLY_INSERT, Past, complete_trials, with_seeds
 from fitness.evaluator import Evaluator
 from operators.credit import Credit
@@ -33,12 +33,13 @@ from operators.dialogue import Conversation
 from operators.llm.desk import Desk
 from operators.novelty import Novelty
 from operators.operator import Brief, Inapplicable, Operator, Situation, Variation
-from operators.tuning import inherit
+from operators.tuning import hopeless, inherit
 from populations.errors import StoreError
 from populations.estimates import Estimates
 from populations.kernel import Candidate, Kernel
 from populations.lineage import Lineage
 from populations.outcome import Evaluation
+from populations.parameters import Value
 from populations.policies.policy import Change, Policy
 from populations.rows import Proposal, Remeasurement
 from populations.statistics import Progress
@@ -67,9 +68,12 @@ class Parts:
         early: Before proposal -> up to which number results were inserted ahead of the rule, of the
             run that is grown again.
         evaluation_usd: What an evaluation is worth beside what models cost, US dollars.
-        novelty: What counts as known beside the same text; None: nothing.
+        novelty: What counts as known.
         first: Names of the operators that propose alone until a kernel has passed; none where
             there are seeds.
+        facts: What is known of the device, by the names of `populations.constraints.FACTS`.
+        early_stop: A tuner's trial that is slower than this share of its skeleton's best point is
+            not timed to the end; 0: every one is.
     """
 
     store: Store
@@ -83,17 +87,10 @@ class Parts:
     brief: Brief | None = None
     early: Mapping[int, int] = field(default_factory=dict)
     evaluation_usd: float = 0.01
-    novelty: Novelty | None = None
+    novelty: Novelty = field(default_factory=Novelty)
     first: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class _Question:
-    """A proposal that a model has to be asked for."""
-
-    proposal: Proposal
-    conversation: Conversation
-    language: str
+    facts: Mapping[str, Value] = field(default_factory=dict)
+    early_stop: float = 0.0
 
 
 class Search:
@@ -317,9 +314,9 @@ class Search:
                 self._pending.known(candidate, evaluation)
             else:
                 again.append(candidate)
-                self._pending.submit(candidate)
+                self._pending.submit(candidate, self._hopeless(candidate))
             if candidate is not None and number not in past.proposals:
-                self._known.add(self._key(candidate))
+                self._known.add(self.parts.novelty.key(candidate))
             # A candidate of a model may have other parents than those its proposal was made with.
             made = past.proposals.get(number) or candidate
             if made is not None and number != last_seed:
@@ -336,10 +333,10 @@ class Search:
         for candidate in again:
             self.parts.observer.notify(Proposed(candidate))
 
-    def _propose(self) -> Candidate | _Question | None:
+    def _propose(self) -> Candidate | Question | None:
         """Make the next candidate, or what to ask; None when nothing new was found in this turn."""
         rng = random.Random(f"{self._seed}:{self._next}")
-        situation = Situation(self.lineage, rng, self._device, self.parts.brief, self.parts.novelty)
+        situation = self._situation(rng)
         # Who has nothing to go on from begins from the problem.
         among = self.parts.first if self.champion is None else None
         for _ in range(ATTEMPTS if self.lineage.kernels or among else 0):
@@ -353,13 +350,24 @@ class Search:
                 numbers = tuple(parent.number for parent in parents)
                 proposal = Proposal(self._next, operator.name, numbers, variation.model)
                 language = parents[0].candidate.language if parents else ""
-                return _Question(proposal, variation, language)
+                return Question(proposal, variation, language)
             if operator.name in self.parts.structural:
                 variation = self._edit_further(parents[0], variation, situation)
             candidate = self._candidate(operator, parents, variation)
-            if self._key(candidate) not in self._known:
+            if self.parts.novelty.key(candidate) not in self._known:
                 return candidate
         return None
+
+    def _situation(self, rng: random.Random) -> Situation:
+        return Situation(
+            lineage=self.lineage,
+            rng=rng,
+            device=self._device,
+            brief=self.parts.brief,
+            novelty=self.parts.novelty,
+            facts=self.parts.facts,
+            under_way=self._pending.tuned(),
+        )
 
     def _edit_further(
         self, parent: Kernel, variation: Variation, situation: Situation
@@ -383,18 +391,17 @@ class Search:
     ) -> Candidate:
         source = variation.source
         if operator.name != "tune":
-            source = inherit(source, parents[0], self.lineage)
+            source = inherit(source, parents[0], self.lineage, self.parts.facts)
         return Candidate(
             number=self._next,
             source=source,
             language=variation.language or parents[0].candidate.language,
             operator=operator.name,
-            parents=tuple(parent.number for parent in parents),
+            parents=tuple(parent.number for parent in parents)
+            if variation.parents is None
+            else variation.parents,
             note=variation.note,
         )
-
-    def _key(self, candidate: Candidate) -> str:
-        return self.parts.novelty.key(candidate) if self.parts.novelty else candidate.digest
 
     def _record(self, candidate: Candidate) -> None:
         # What ended while the operator was at work is safe before anything else is begun.
@@ -403,18 +410,23 @@ class Search:
         self.parts.observer.notify(Proposed(candidate))
 
     def _submit(self, candidate: Candidate) -> None:
-        self._pending.submit(candidate)
-        self._known.add(self._key(candidate))
+        self._pending.submit(candidate, self._hopeless(candidate))
+        self._known.add(self.parts.novelty.key(candidate))
         self._next = candidate.number + 1
 
-    def _ask(self, made: _Question) -> None:
+    def _hopeless(self, candidate: Candidate) -> Mapping[str, float]:
+        if candidate.operator != "tune":
+            return {}
+        return hopeless(candidate, self.lineage, self.parts.early_stop)
+
+    def _ask(self, made: Question) -> None:
         self._pending.ask(made.proposal, made.conversation, made.language)
         self._next = made.proposal.number + 1
 
     def _ask_again(self, proposal: Proposal) -> None:
         """Begin a dialogue again that a run was in when it ended; recorded answers are not lost."""
         made = self._propose()
-        if not isinstance(made, _Question) or made.proposal != proposal:
+        if not isinstance(made, Question) or made.proposal != proposal:
             raise StoreError(
                 f"proposal {proposal.number} cannot be made again: the run was made by other "
                 f"operators, models or settings than these"
@@ -443,7 +455,7 @@ class Search:
         return self.parts.desk.cost_usd(number) / self.parts.evaluation_usd
 
     def _insert(self, kernel: Kernel, *, announce: bool) -> None:
-        self._known.add(self._key(kernel.candidate))
+        self._known.add(self.parts.novelty.key(kernel.candidate))
         self.lineage.add(kernel)
         for change in self.parts.policy.insert(kernel):
             self._keep(change)

@@ -173,6 +173,22 @@ class OperatorsConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class TuningConfig:
+    """[tuning]: how launch parameters of survivors are searched."""
+
+    # "tpe": Optuna's estimator; "expected": expected improvement under a Gaussian process.
+    sampler: Literal["tpe", "expected"] = added("tpe")
+    # Points that need no less than one that lacked resources come last.
+    learn: bool = added(default=False)
+    # Whose parameters a trial is spent on: the chosen parent's; of the best skeletons the one that
+    # promises most for the device's time; the same among those that successive halving lets go on.
+    share: Literal["parent", "promise", "halving"] = added("parent")
+    survivors: int = added(9, least=1)  # skeletons that share the trials, unless "parent"
+    # A trial slower than this share of its skeleton's best point is not timed to the end; 0: all.
+    early_stop: float = added(0.0)
+
+
+@dataclass(frozen=True, slots=True)
 class EvaluationConfig:
     """[evaluation]: how a candidate is judged."""
 
@@ -223,6 +239,7 @@ TABLES: dict[str, type[Any]] = {
     "budget": BudgetConfig,
     "search": SearchConfig,
     "operators": OperatorsConfig,
+    "tuning": TuningConfig,
     "evaluation": EvaluationConfig,
     "sandbox": SandboxConfig,
     "knowledge": KnowledgeConfig,

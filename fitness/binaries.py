@@ -126,10 +126,19 @@ class Binaries:
             self._asked.add(candidate.digest)
             return frozenset() if again else frozenset(self._first)
 
-    def settled(self, candidate: Candidate, answer: Evaluation | Repeat) -> Evaluation:
-        """A judge's answer as an evaluation: its own, or the one that stands for its key."""
+    def settled(
+        self, candidate: Candidate, answer: Evaluation | Repeat, *, kept: bool = True
+    ) -> Evaluation:
+        """A judge's answer as an evaluation: its own, or the one that stands for its key.
+
+        Args:
+            candidate: The candidate.
+            answer: On it.
+            kept: Whether an evaluation of its own may stand for its key from now on.
+        """
         if isinstance(answer, Evaluation):
-            self._keep(candidate.number, answer)
+            if kept:
+                self._keep(candidate.number, answer)
             return answer
         with self._lock:
             number, first = self._first[answer.key]

@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fitness.device_facts import device_facts
 from populations.errors import WorkerError
 
 if TYPE_CHECKING:
@@ -137,8 +138,9 @@ def serve(channel: Channel, argument: Mapping[str, Any]) -> None:
     from fitness.bench import prepare, settings_of
 
     spec: EvaluationSpec = argument["spec"]
-    text, lines = "", list[str]()
+    text, lines, facts = "", list[str](), dict[str, int]()
     try:
+        facts = device_facts(spec)
         if kept(spec) is None:
             prepare(settings_of(spec))
             measured(spec)
@@ -146,7 +148,7 @@ def serve(channel: Channel, argument: Mapping[str, Any]) -> None:
     except Exception as error:  # noqa: BLE001 - without ceilings one check is missing, no more
         text = f"{type(error).__name__}: {error}"
     with suppress(WorkerError):
-        channel.send_trusted({"error": text, "lines": lines})
+        channel.send_trusted({"error": text, "lines": lines, "facts": facts})
 
 
 def described(ceilings: Ceilings | None) -> list[str]:

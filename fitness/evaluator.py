@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import Future
+from types import MappingProxyType
 from typing import Protocol
 
 from populations.kernel import Candidate
 from populations.outcome import Evaluation
+
+NOWHERE: Mapping[str, float] = MappingProxyType({})
 
 
 class Evaluator(Protocol):
@@ -17,8 +21,17 @@ class Evaluator(Protocol):
     our own machinery failed. Futures finish in any order.
     """
 
-    def submit(self, candidate: Candidate) -> Future[Evaluation]:
-        """Queue one candidate. Returns at once."""
+    def submit(
+        self, candidate: Candidate, *, hopeless: Mapping[str, float] = NOWHERE
+    ) -> Future[Evaluation]:
+        """Queue one candidate. Returns at once.
+
+        Args:
+            candidate: What is to be judged.
+            hopeless: Workload -> speedup. On a workload where the candidate turns out slower than
+                that for sure, timing may end early: it passes all the same, with a wider interval.
+                Leave to spare time, nothing more; an evaluator that times nothing ignores it.
+        """
 
     def close(self) -> None:
         """End every process and drop queued work. Callable twice; futures left are cancelled."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,6 +28,7 @@ from fitness.crowding import crowded
 from fitness.diagnostics.hook import examined
 from fitness.diagnostics.narrow import narrowed
 from fitness.diagnostics.summary import concluded
+from fitness.evaluator import NOWHERE
 from fitness.interview import put
 from fitness.lease import DeviceLease
 from fitness.process import CandidateProcess, Fault, work_folder
@@ -102,13 +103,18 @@ class Judge:
         self._readable = readable_paths(spec)
 
     def evaluate(
-        self, candidate: Candidate, table: BaselineTable, known: frozenset[str] = frozenset()
+        self,
+        candidate: Candidate,
+        table: BaselineTable,
+        hopeless: Mapping[str, float] = NOWHERE,
+        known: frozenset[str] = frozenset(),
     ) -> Evaluation | Repeat:
         """Take a candidate through all stages. What it does wrong is in the evaluation.
 
         Args:
             candidate: The candidate.
             table: The measured baselines; it is paired with the fastest on each workload.
+            hopeless: Workload -> speedup below which it is not timed to the end there.
             known: Keys of what was judged before (`fitness.binaries`); one that compiles to any
                 of that is not judged further.
         """
@@ -133,7 +139,7 @@ class Judge:
                     if progress.details.get(KEY) in known:
                         return self._repeat(progress, start)
                 with progress.stages.stage("time", self.lease):
-                    timings = self._time(process, table, progress)
+                    timings = self._time(process, table, progress, hopeless)
                 with progress.stages.stage("diagnose", self.lease), self.lease.shared():
                     progress.details |= examined(process, self.spec, self._spawner)
             finally:
@@ -278,18 +284,23 @@ class Judge:
                 raise Fault(Outcome.REJECTED, text)
 
     def _time(
-        self, process: CandidateProcess, table: BaselineTable, progress: Progress
+        self,
+        process: CandidateProcess,
+        table: BaselineTable,
+        progress: Progress,
+        hopeless: Mapping[str, float],
     ) -> list[Timing]:
         timings, facts = [], {}
         for workload in self.bank.workloads:
-            baseline = table.fastest(workload)
+            baseline, below = table.fastest(workload), hopeless.get(workload, 0.0)
             with self.lease.shared():
                 inputs, case = self.contents.inputs(workload), self.bank.case(workload, 0)
                 checked = self.contents.checkpoints(workload, 2)
                 self.baselines.warm(baseline, workload, inputs.seeds)
             try:
                 with process.subject(inputs, case, self.rng, checked=checked) as ours:
-                    rounds, record = self._measure(ours, baseline, workload, inputs.seeds)
+                    theirs = (baseline, workload, inputs.seeds)
+                    rounds, record = self._measure(ours, *theirs, below)
             except ClockError as error:
                 raise Fault(Outcome.CHEATED, f"workload {workload!r}: {error}") from error
             timings.append(timing_of(rounds, workload, baseline))
@@ -299,7 +310,7 @@ class Judge:
         return timings
 
     def _measure(
-        self, ours: Subject, baseline: str, workload: str, seeds: tuple[int, ...]
+        self, ours: Subject, baseline: str, workload: str, seeds: tuple[int, ...], below: float
     ) -> tuple[Rounds, Record]:
         probed: list[Timed] = []
         if not self.spec.interpret_triton:
@@ -315,7 +326,7 @@ class Judge:
             if self.spec.interpret_triton:
                 return timing.measure_once([ours, *theirs]), record
             probed += timing.probed(theirs, self.spec)
-            return timing.measure(probed, self.spec, self.rng), record
+            return timing.measure(probed, self.spec, self.rng, hopeless=below), record
 
 
 def timing_of(rounds: Rounds, workload: str, baseline: str) -> Timing:

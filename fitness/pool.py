@@ -24,7 +24,7 @@ from types import TracebackType
 
 from fitness import baselines
 from fitness.baselines import BaselineTable
-from fitness.binaries import Binaries
+from fitness.binaries import Binaries, Repeat
 from fitness.children import (
     BaselineProcess,
     JudgeProcess,
@@ -33,6 +33,7 @@ from fitness.children import (
     SharedBaselines,
     silent,
 )
+from fitness.evaluator import NOWHERE
 from fitness.findings import Findings, look, require
 from fitness.lease import DeviceLease
 from fitness.report import FinalReport
@@ -90,6 +91,8 @@ class LocalPool:
             preload = (*preload, "triton")
         self.device_lines: tuple[str, ...] = ()
         """What the device is and what it reached at best, once baselines were measured."""
+        self.device_facts: dict[str, int] = {}
+        """What constraints on launch parameters may say of it, from then on."""
         self._zygote = Zygote(preload=preload, environment=environment(self.spec))
         self._lock = threading.Lock()
         self._measuring = threading.Lock()
@@ -154,14 +157,22 @@ class LocalPool:
         if self._binaries:
             self._binaries.adopt(kernels)
 
-    def submit(self, candidate: Candidate) -> Future[Evaluation]:
-        """Queue one candidate; returns at once. Measures the baselines first if nobody did."""
+    def submit(
+        self, candidate: Candidate, *, hopeless: Mapping[str, float] = NOWHERE
+    ) -> Future[Evaluation]:
+        """Queue one candidate; returns at once. Measures the baselines first if nobody did.
+
+        Args:
+            candidate: What is to be judged.
+            hopeless: Workload -> speedup below which timing ends early; see
+                `fitness.evaluator.Evaluator`.
+        """
         future: Future[Evaluation] = Future()
         if self._closed:
             future.cancel()
             return future
         self._start_workers()
-        self._queue.put(_Job(candidate, future))
+        self._queue.put(_Job(candidate, future, dict(hopeless)))
         return future
 
     def evaluate_once(self, candidate: Candidate) -> Evaluation:
@@ -287,6 +298,7 @@ class LocalPool:
         ):
             found = child.channel.receive_trusted(_CEILINGS_LIMIT_S)
             self.device_lines = tuple(found["lines"])
+            self.device_facts = dict(found["facts"])
 
     def _start_workers(self) -> None:
         with self._lock:
@@ -314,7 +326,7 @@ class LocalPool:
                         judge = JudgeProcess(
                             self._zygote, self.spec, self._model_seed, rng, self._shared.server()
                         )
-                    _finish(job.future, self._judged(judge, job.candidate, table))
+                    _finish(job.future, self._judged(judge, job, table))
                     break
                 except (WorkerDied, WorkerTimeout) as error:
                     if judge is not None:
@@ -333,21 +345,25 @@ class LocalPool:
         if judge is not None:
             judge.close()
 
-    def _judged(
-        self, judge: JudgeProcess, candidate: Candidate, table: BaselineTable
-    ) -> Evaluation:
-        known = self._binaries.known(candidate) if self._binaries else frozenset()
-        answer = judge.ask("evaluate", (candidate, table, known), self._limit_s())
-        return self._binaries.settled(candidate, answer) if self._binaries else answer
+    def _judged(self, judge: JudgeProcess, job: _Job, table: BaselineTable) -> Evaluation:
+        known = self._binaries.known(job.candidate) if self._binaries else frozenset()
+        content = (job.candidate, table, job.hopeless, known)
+        answer: Evaluation | Repeat = judge.ask("evaluate", content, self._limit_s())
+        found = self._binaries or Binaries()
+        # What may have been timed but roughly stands for itself alone.
+        return found.settled(job.candidate, answer, kept=not job.hopeless)
 
     def _limit_s(self) -> float:
         return self.spec.build_limit_s + 2 * self.spec.run_limit_s + _PATIENCE_S
 
 
 class _Job:
-    def __init__(self, candidate: Candidate, future: Future[Evaluation]) -> None:
+    def __init__(
+        self, candidate: Candidate, future: Future[Evaluation], hopeless: Mapping[str, float]
+    ) -> None:
         self.candidate = candidate
         self.future = future
+        self.hopeless = hopeless
 
 
 def _finish(future: Future[Evaluation], evaluation: Evaluation) -> None:

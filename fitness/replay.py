@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 
+from fitness.evaluator import NOWHERE
 from populations.errors import WorkerError
 from populations.kernel import Candidate
 from populations.outcome import Evaluation
@@ -31,7 +32,12 @@ class Recorded:
         self._again = again
         self._closed = False
 
-    def submit(self, candidate: Candidate) -> Future[Evaluation]:
+    def submit(
+        self,
+        candidate: Candidate,
+        *,
+        hopeless: Mapping[str, float] = NOWHERE,  # noqa: ARG002 - nothing is timed
+    ) -> Future[Evaluation]:
         """Answer at once; the future raises WorkerError for a candidate that is not recorded."""
         future: Future[Evaluation] = Future()
         if self._closed:

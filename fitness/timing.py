@@ -68,6 +68,7 @@ def measure(
     rng: random.Random,
     *,
     trusted: bool = False,
+    hopeless: float = 0.0,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Rounds:
     """Time all subjects on one workload; the device must be leased exclusively.
@@ -78,13 +79,16 @@ def measure(
         spec: How many rounds, how long at most, when to give up.
         rng: Draws the order within a round.
         trusted: Whether the first subject is our own too.
+        hopeless: A candidate that is slower than this for sure is not timed to the end: as soon
+            as its interval against every baseline lies below this speedup. The spec's own limit is
+            looked at once.
         clock: Seconds; replaced in tests.
 
     Raises:
         ClockError: A subject's times cannot be, or the candidate's do not fit ours.
     """
     for attempt in range(ATTEMPTS):
-        rounds = _run(timed, spec, rng, clock)
+        rounds = _run(timed, spec, rng, clock, hopeless)
         if trusted:
             break
         # On a machine with more work than processors an honest answer may come late every time in
@@ -103,7 +107,8 @@ def _audit(timed: Sequence[Timed], rounds: Rounds, rng: random.Random) -> str:
     """Look at one more batch, a long one where much is claimed; says what is wrong, or ""."""
     ours, *others = timed
     claimed = others and all(rounds.speedup(one.name).low > _AUDIT_ABOVE for one in others)
-    if not others or rounds.gave_up or not (claimed or rng.random() < _AUDIT_SHARE):
+    given_up = rounds.gave_up and not claimed
+    if not others or given_up or not (claimed or rng.random() < _AUDIT_SHARE):
         ours.look()
         return ""
     call_ms = min(one.audit(rounds.median_ms(one.name)).renewal_ms for one in others[:1])
@@ -111,7 +116,11 @@ def _audit(timed: Sequence[Timed], rounds: Rounds, rng: random.Random) -> str:
 
 
 def _run(
-    timed: Sequence[Timed], spec: EvaluationSpec, rng: random.Random, clock: Callable[[], float]
+    timed: Sequence[Timed],
+    spec: EvaluationSpec,
+    rng: random.Random,
+    clock: Callable[[], float],
+    hopeless: float,
 ) -> Rounds:
     names = tuple(one.name for one in timed)
     rounds = Rounds(
@@ -125,7 +134,7 @@ def _run(
     order, places = list(timed), _places(spec)
     at = -1
     start = clock()
-    while not _enough(rounds, spec, clock() - start):
+    while not _enough(rounds, spec, clock() - start, hopeless):
         rng.shuffle(order)
         if places:
             # Away from where somebody else is at work.
@@ -157,13 +166,14 @@ def measure_once(subjects: Sequence[Subject]) -> Rounds:
     return rounds
 
 
-def _enough(rounds: Rounds, spec: EvaluationSpec, spent_s: float) -> bool:
+def _enough(rounds: Rounds, spec: EvaluationSpec, spent_s: float, hopeless: float) -> bool:
     done = len(rounds.disturbed)
     if done < FEWEST_ROUNDS or len(rounds.names) == 1:
         return done >= FEWEST_ROUNDS
-    if done == FEWEST_ROUNDS:
+    below = max(hopeless, spec.give_up_below if done == FEWEST_ROUNDS else 0.0)
+    if below:
         intervals = [statistics.speedup(rounds.log_ratios(b)) for b in rounds.names[1:]]
-        rounds.gave_up = all(s.high < spec.give_up_below for s in intervals)
+        rounds.gave_up = all(s.high < below for s in intervals)
     if rounds.gave_up or spent_s >= spec.timing_budget_s:
         return True
     if done - sum(rounds.disturbed) < spec.pairs:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
-from populations.kernel import Kernel
+from populations.kernel import Candidate, Kernel
 from populations.lineage import Lineage
+from populations.parameters import Value
 
 if TYPE_CHECKING:
     from operators.dialogue import Conversation
@@ -24,7 +26,7 @@ class Variation:
         note: What was done, in one line, for the lineage and for people.
         language: Set when the operator changed it; None keeps the first parent's.
         parents: Numbers of its parents where they are others than those given (`repair` takes a
-            kernel that failed); None for those given.
+            kernel that failed, `tune` may take another survivor); None for those given.
     """
 
     source: str
@@ -50,6 +52,8 @@ class Situation:
         device: "cpu" or "cuda".
         brief: What a model is told of the problem and the target; None where no model is used.
         novelty: What counts as known beside the same text; None: nothing.
+        facts: What is known of the device, by the names of `populations.constraints.FACTS`.
+        under_way: Points that the tuner proposed and that are being judged, in order.
     """
 
     lineage: Lineage
@@ -57,6 +61,8 @@ class Situation:
     device: str
     brief: Brief | None = None
     novelty: Novelty | None = None
+    facts: Mapping[str, Value] = field(default_factory=lambda: MappingProxyType({}))
+    under_way: Sequence[Candidate] = ()
 
 
 @dataclass(frozen=True, slots=True)

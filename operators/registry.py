@@ -6,6 +6,7 @@ Contract tests run over this list, and the experiment file's weights are checked
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 from operators.operator import Operator
 
@@ -29,12 +30,15 @@ def structural_operators(languages: Collection[str] = LANGUAGES) -> dict[str, Op
     return {operator.name: operator for operator in operators}
 
 
-def common_operators() -> dict[str, Operator]:
-    """Operators for every language, by name: crossover and tuning."""
+def common_operators(**tuning: Any) -> dict[str, Operator]:
+    """Operators for every language, by name: crossover and tuning.
+
+    `tuning` goes to `operators.tuning.Tune`.
+    """
     from operators.merge import ThreeWayMerge
     from operators.tuning import Tune
 
-    operators: tuple[Operator, ...] = (ThreeWayMerge(), Tune())
+    operators: tuple[Operator, ...] = (ThreeWayMerge(), Tune(**tuning))
     return {operator.name: operator for operator in operators}
 
 

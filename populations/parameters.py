@@ -205,7 +205,7 @@ def _marks(source: str) -> tuple[_Mark, ...]:
             if match is None:
                 continue
             if comments is None:
-                comments = _comment_starts(source)
+                comments = comment_starts(source)
             if start + match.start("mark") not in comments:
                 continue
         mark = _mark(match, offset=start, cpp=cpp)
@@ -224,7 +224,8 @@ def _marked_lines(source: str) -> Iterator[tuple[int, int]]:
         yield start, end
 
 
-def _comment_starts(source: str) -> set[int]:
+def comment_starts(source: str) -> set[int]:
+    """Where comments begin that Python sees, as offsets; never raises."""
     return {
         match.start() for match in _PYTHON_TEXT.finditer(source) if match.group().startswith("#")
     }

@@ -104,7 +104,16 @@ def test_randomness_is_handed_in(path):
 
 
 @pytest.mark.parametrize(
-    "module", ["evo.run", "evo.check", "evo.bench", "evo.outputs", "evo.__main__"]
+    "module",
+    [
+        "evo.run",
+        "evo.check",
+        "evo.bench",
+        "evo.outputs",
+        "evo.lineage",
+        "evo.sweep",
+        "evo.__main__",
+    ],
 )
 def test_a_command_starts_without_anything_heavy(module):
     code = f"import sys, {module}; print(*sys.modules)"
@@ -167,7 +176,8 @@ def test_the_wheel_holds_the_four_packages_and_the_examples(wheel):
     examples = {
         f"evo/{path.relative_to(ROOT)}"
         for path in (ROOT / "experiments").rglob("*")
-        if path.suffix in (".toml", ".py") and not {"__pycache__", "results"} & set(path.parts)
+        if path.suffix in (".toml", ".py", ".npz")
+        and not {"__pycache__", "results"} & set(path.parts)
     }
     assert {name for name in inside if "experiments/" in name} == examples
     assert all(f"{room}/py.typed" in inside for room in ROOMS)

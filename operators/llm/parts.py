@@ -11,10 +11,13 @@ from operators.llm.context import Cut, Part
 from operators.llm.fence import one_line
 from operators.llm.prompts import spoken
 from operators.operator import Brief, Passage
+from populations.constraints import faults
 from populations.kernel import Kernel
 from populations.lineage import Lineage
 from populations.outcome import Timing
 
+# The heading of a passage from a knowledge document.
+NOTES = "From the notes"
 # Lines of a difference between two kernels that are worth showing.
 _MOST_DIFFERENCE = 160
 # Lines of a parent's diagnosis that are worth showing beside the kernel's own.
@@ -128,6 +131,7 @@ def diagnostics(kernel: Kernel, before: Kernel | None = None, *, rank: int = 1) 
     policy = evaluation.details.get("policy")
     if isinstance(policy, list):
         texts += [str(finding) for finding in policy if str(finding).startswith("flag")]
+    texts += faults(kernel.source)
     if not kernel.passed:
         texts.insert(0, history.fate(kernel).partition(":")[0])
     return Part(
@@ -184,7 +188,7 @@ def knowledge(passages: Sequence[Passage]) -> list[Part]:
     """Passages of documents, a part each."""
     return [
         Part(
-            "From the notes",
+            NOTES,
             f"{one_line(passage.title, 120)}\n\n{passage.text}",
             rank=4,
             cut=Cut.END,

@@ -126,6 +126,7 @@ else:
 
 def test_a_run_without_seeds_begins_with_drafts(tmp_path):
     few = {"evaluations = 4": "evaluations = 8", "finalists = 1": "finalists = 1\nin_flight = 2"}
+    few["[operators.weights]"] = "[operators.weights]\ndraft = 0.05"
     toml = drafts(tmp_path, DRAFT, **few)
     status, out, err = evo("check", toml, cwd=tmp_path, module="evo")
     assert (status, err) == (0, ""), out

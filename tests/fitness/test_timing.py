@@ -77,10 +77,11 @@ def spec(**changes):
     return EvaluationSpec(problem=Path("p"), cache_dir=Path("c"), **{**settings, **changes})
 
 
-def measure(*subjects, clock, **changes):
+def measure(*subjects, clock, hopeless=0.0, **changes):
     settings = spec(**changes)
     probed = timing.probed(subjects, settings, clock)
-    return timing.measure(probed, settings, random.Random(1), clock=clock)
+    rng = random.Random(1)
+    return timing.measure(probed, settings, rng, hopeless=hopeless, clock=clock)
 
 
 @pytest.mark.parametrize("true_ms", [0.003, 0.2, 5.0])
@@ -126,6 +127,28 @@ def test_hopeless_candidates_are_given_up_early():
     assert rounds.gave_up
     assert len(rounds.disturbed) == timing.FEWEST_ROUNDS
     assert rounds.facts()["gave_up"] is True
+
+
+@pytest.mark.parametrize(
+    ("speedup", "ended"), [(1.5, True), (1.79, True), (1.85, False), (2.5, False)]
+)
+def test_a_trial_that_is_slower_than_it_has_to_be_ends_early(speedup, ended):
+    clock, rng = Clock(), random.Random(4)
+    ours = Fake("candidate", clock, 1.0, jitter=lambda: rng.lognormvariate(0, 0.002))
+    theirs = Fake("eager", clock, speedup)
+    rounds = measure(ours, theirs, clock=clock, hopeless=1.8)
+    assert rounds.gave_up is ended
+    assert (len(rounds.disturbed) < 30) is ended
+    assert rounds.speedup("eager").low < speedup < rounds.speedup("eager").high
+    # Who claims so much is audited beside the baseline, given up or not.
+    assert ours.looked == theirs.looked == 1
+
+
+def test_a_noisy_trial_is_timed_until_it_is_known_to_be_slower():
+    clock, rng = Clock(), random.Random(4)
+    ours = Fake("candidate", clock, 1.0, jitter=lambda: rng.lognormvariate(0, 0.1))
+    rounds = measure(ours, Fake("eager", clock, 1.7), clock=clock, hopeless=1.8)
+    assert len(rounds.disturbed) > timing.FEWEST_ROUNDS
 
 
 def test_slow_pairs_end_with_the_budget_but_not_before_five():

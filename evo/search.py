@@ -460,7 +460,11 @@ class Search:
         for change in self.parts.policy.insert(kernel):
             self._keep(change)
         parents = [self.lineage.get(number) for number in kernel.candidate.parents]
-        self.parts.credit.record(kernel, parents, asking=self._asking(kernel.number))
+        if self.parts.first and not parents:
+            # Without seeds a first kernel is to beat the best so far; the very first beats nobody.
+            parents = [self.champion] if self.champion else []
+        if parents or not self.parts.first:
+            self.parts.credit.record(kernel, parents, asking=self._asking(kernel.number))
         self._device_s += kernel.evaluation.device_s
         is_best = self.progress.insert(kernel, self.parts.policy.members)
         if is_best:

@@ -18,6 +18,7 @@ from populations.call import Answer, Finish, Message
 from populations.errors import StoreError
 from populations.store import Store
 from tests.evo.toy import (
+    SEED,
     Delayed,
     Immediate,
     Recorder,
@@ -292,3 +293,85 @@ def test_answers_are_taken_up_in_the_searchs_own_thread(tmp_path):
             evaluations=20,
         ).run(seeds())
     assert threads == {threading.main_thread()}
+
+
+class Drafted:
+    """Makes a kernel of nothing; the first two come to nothing, and the third is wrong."""
+
+    name = "draft"
+    arity = 0
+
+    def __init__(self, useless=2):
+        self._useless = useless
+
+    def vary(self, parents, situation):
+        assert not parents
+        return Conversation(self._turns(situation.rng.random()), model="fake")
+
+    def _turns(self, drawn):
+        answer = yield Prompt((Message("user", f"{drawn}"),))
+        number = int(answer.text)
+        if number < self._useless:
+            return Rejected(Reason.GAVE_UP, "no")
+        source = SEED if number > self._useless else turned(SEED, "f")
+        return Variation(source=f"{source}# {number}\n", note="from nothing", language="python")
+
+
+def unseeded(folder, operator, *, evaluations=30, cut=None):
+    """A search without seeds, as a whole or ended after some answers and taken up again."""
+    own = {**operators(), "draft": operator}
+    priors = {"front": 1.0, "back": 1.0, "merge": 0.3, "tune": 0.7, "draft": 0.5}
+
+    def count(asked):
+        return f"{asked.proposal}"
+
+    def once(store, script, recorded=()):
+        credit = Credit(priors=priors)
+        made = search(
+            store,
+            Immediate(),
+            in_flight=4,
+            parts={
+                "operators": own,
+                "credit": credit,
+                "desk": desk(store, ScriptedAnswerer(script), recorded=recorded),
+                "first": frozenset({"draft"}),
+            },
+            evaluations=evaluations,
+        )
+        return made.run(), credit.probabilities()
+
+    with create(folder) as store:
+        script = count if cut is None else lambda a: count(a) if a.proposal < cut else None
+        reason, chances = once(store, script)
+        if cut is None:
+            return [*contents(store), store.rejections(), store.proposals()], reason, chances
+        assert reason.startswith("waiting for ")
+    with Store.open(folder) as store:
+        reason, chances = once(store, count, store.calls())
+        return [*contents(store), store.rejections(), store.proposals()], reason, chances
+
+
+def test_a_search_without_seeds_drafts_until_a_kernel_has_passed(tmp_path):
+    found, reason, chances = unseeded(tmp_path / "whole", Drafted())
+    candidates, evaluations = found[:2]
+    assert reason == "30 evaluations"
+    assert [rejection.number for rejection in found[3]] == [0, 1]
+    first = next(number for number, evaluation in evaluations.items() if evaluation.passed)
+    assert first == 3
+    made = {candidate.number: candidate.operator for candidate in candidates}
+    # Four are under way before anything is known of the first that passes.
+    assert {made[number] for number in range(2, first + 4)} == {"draft"}
+    assert {"front", "back"} <= set(made.values())
+    assert not evaluations[2].passed
+    # Being right is no merit of a draft where others are right.
+    assert chances["draft"] < 0.25
+    for cut in (1, 3, 5):
+        again, _, _ = unseeded(tmp_path / str(cut), Drafted(), cut=cut)
+        assert again == found
+
+
+def test_a_search_without_seeds_ends_when_nothing_comes(tmp_path):
+    found, reason, _ = unseeded(tmp_path, Drafted(useless=1000))
+    assert reason == "no kernel came of 60 proposals"
+    assert found[0] == []

@@ -211,6 +211,28 @@ def test_a_kernel_is_translated_to_another_language_of_the_experiment(tmp_path):
     assert "which is in C++, again in Python" in " ".join(asked[1].text.split())
 
 
+def test_what_compiles_to_the_same_code_is_not_measured_again(tmp_path):
+    toml = drafts(
+        tmp_path, MODEL, **{"finalists = 1": "finalists = 1\n[search.novelty]\nbinary = true"}
+    )
+    text = toml.read_text().replace("[seeds]\n", f'[seeds]\ncpp = "{DATA}/scale_cpp.py"\n')
+    toml.write_text(text.replace("[operators.weights]", "[operators.weights]\ndraft = 0"))
+    status, out, err = evo(toml, "--set", "budget.evaluations=3", cwd=tmp_path)
+    assert (status, err) == (0, ""), out
+    status, out, err = evo(toml, "--resume", cwd=tmp_path)
+    assert (status, err) == (0, ""), out
+    with Store.open(tmp_path / "runs/drafts", read_only=True) as store:
+        seed, *others = store.kernels()
+        told = [call.messages[-1].text for call in store.calls()]
+    assert [k.evaluation.details.get("same_binary_as") for k in others] == [0] * 3
+    assert {k.evaluation.timings for k in others} == {seed.evaluation.timings}
+    assert len({k.source for k in others}) == 3
+    assert any("compiled to the same code as kernel 0" in text for text in told)
+    status, out, err = evo("runs/drafts", toml, cwd=tmp_path, module="evo.replay")
+    assert (status, err) == (0, ""), out
+    assert "the same lineage of 4 kernels" in out
+
+
 def test_the_report_says_what_each_operator_brought(asked):
     folder, _ = asked
     status, out, _ = evo("report", "runs/models", cwd=folder, module="evo")

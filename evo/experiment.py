@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from evo.budget import Budget
 from evo.config import INDUCTOR, LANGUAGES, Config
 from evo.device import Device, threads
+from evo.policies import policy, wants_diagnostics
 from evo.settings import DeviceConfig
 from evo.strict import nearest
 from populations.errors import ConfigError, SeedError
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from fitness.spec import EvaluationSpec
     from operators.llm.desk import Desk
     from operators.operator import Operator
-    from populations.policies.policy import Policy
-    from populations.selection import Selection
     from populations.store import Store
 
 
@@ -64,7 +63,7 @@ def evaluation_spec(config: Config, device: Device) -> EvaluationSpec:
         processes=evaluation.processes,
         workers=workers(config, device),
         # Models read it; edits of syntax trees do not.
-        diagnose=bool(config.models),
+        diagnose=bool(config.models) or wants_diagnostics(config),
         determinism=evaluation.determinism,
         held_out=evaluation.held_out,
         allow_packed_weights=evaluation.allow_packed_weights,
@@ -306,24 +305,3 @@ def _check_names(
                 f'{config.path}: [operators.weights] unknown operator "{name}"'
                 f"{nearest(name, known)}"
             )
-
-
-def policy(config: Config) -> Policy:
-    """Who lives, and who becomes a parent."""
-    from populations.archive import Population
-    from populations.policies.steady import SteadyState
-
-    population = Population(capacity=config.search.population)
-    return SteadyState(population=population, selection=selection(config))
-
-
-def selection(config: Config) -> Selection:
-    """How parents are chosen."""
-    from populations.selection import Best, RandomSelection, Tournament
-
-    choices: dict[str, Selection] = {
-        "tournament": Tournament(size=config.search.tournament),
-        "best": Best(),
-        "random": RandomSelection(),
-    }
-    return choices[config.search.selection]

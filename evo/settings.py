@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fitness.sandbox.layers import NAMES as LAYERS
+from populations.policies.descriptors import NAMES as DESCRIPTORS
 
 
 def at_least(least: float, default: float, **more: Any) -> Any:
@@ -75,11 +76,53 @@ class BudgetConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class IslandsConfig:
+    """[search.islands]: with policy = "islands"."""
+
+    count: int = added(4, least=1)  # `population` is shared out among them
+    interval: int = added(25)  # kernels judged between migrations; 0: none
+    migrants: int = added(1)  # best kernels that each island sends
+    topology: Literal["ring", "random"] = added("ring")
+    # Children of an island without a better one until a fresh island takes its place; 0: never.
+    stagnation: int = added(40)
+    # Who a fresh island begins with: the best of another one, or the seeds.
+    founder: Literal["elite", "seed"] = added("elite")
+
+
+@dataclass(frozen=True, slots=True)
+class MapElitesConfig:
+    """[search.map_elites]: with policy = "map_elites"."""
+
+    # What makes kernels be of one kind; "bottleneck" and "memory" have every kernel diagnosed.
+    descriptors: tuple[str, ...] = added(DESCRIPTORS, choices=DESCRIPTORS)
+
+
+@dataclass(frozen=True, slots=True)
+class MctsConfig:
+    """[search.mcts]: with policy = "mcts"."""
+
+    exploration: float = added(0.2)  # weight of what is little explored; 0: none
+    greed: float = added(0.5)  # worth of a subtree: 0: its mean, 1 and more: its best
+
+
+@dataclass(frozen=True, slots=True)
+class BeamConfig:
+    """[search.beam]: with policy = "beam"."""
+
+    width: int = added(4, least=1)
+    branching: int = added(6, least=1)  # children of each in a generation
+
+
+@dataclass(frozen=True, slots=True)
 class SearchConfig:
-    """[search]: the loop and its population."""
+    """[search]: the loop, and who lives."""
 
     seed: int = 0
-    population: int = at_least(1, 24)
+    policy: Literal[
+        "population", "islands", "map_elites", "mcts", "beam", "greedy", "nsga2", "random"
+    ] = added("population")
+    population: int = at_least(1, 24)  # kernels that live, as far as the policy has such a number
+    # Of parents, where the policy is a population, islands or MAP-Elites.
     selection: Literal["tournament", "best", "random"] = "tournament"
     tournament: int = at_least(1, 3)  # size of a tournament
     # Proposals under way at once; 0: twice the workers and twice what models may be asked at once.
@@ -87,6 +130,10 @@ class SearchConfig:
     edits: float = at_least(1, 1.6)  # mean number of structural edits in one mutation
     # Best kernels measured again at the end; the best of them is champion.
     finalists: int = at_least(1, 3)
+    islands: IslandsConfig = IslandsConfig()
+    map_elites: MapElitesConfig = MapElitesConfig()
+    mcts: MctsConfig = MctsConfig()
+    beam: BeamConfig = BeamConfig()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,9 @@ logarithm of the lower end of the speedup's interval. Both are maximised.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from deap import base
@@ -36,11 +38,27 @@ class Individual:
     """
 
     kernel: Kernel
-    fitness: Fitness
+    fitness: base.Fitness
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Individual:
         # DEAP's hall of fame keeps deep copies, against individuals that change. These do not.
         return self
+
+
+def objectives(kernel: Kernel) -> Individual:
+    """Wrap a kernel that passed with an objective for each workload, and one for all together.
+
+    The logarithms of the least speedups, in the order of the workloads' names, the overall one
+    last; all are maximised.
+    """
+    timings = sorted(kernel.evaluation.timings, key=lambda timing: timing.workload)
+    logs = [math.log(timing.speedup.low) for timing in timings]
+    return Individual(kernel=kernel, fitness=_objectives(len(logs) + 1)((*logs, kernel.fitness[1])))
+
+
+@cache
+def _objectives(count: int) -> type[base.Fitness]:
+    return type("Objectives", (base.Fitness,), {"weights": (1.0,) * count})
 
 
 def individual(kernel: Kernel) -> Individual:

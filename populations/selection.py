@@ -89,6 +89,20 @@ class RandomSelection:
         return _distinct(population, count, draw)
 
 
+def sample(population: Sequence[Kernel], count: int, rng: random.Random) -> list[Kernel]:
+    """Draw `count` members with equal chances, distinct as far as there are enough of them.
+
+    What `RandomSelection` does, for populations of many thousands. Raises ValueError on an empty
+    population unless `count` is 0.
+    """
+    if count > 0 and not population:
+        raise ValueError("cannot select parents from an empty population")
+    chosen: list[Kernel] = []
+    while len(chosen) < count:
+        chosen += rng.sample(population, min(count - len(chosen), len(population)))
+    return chosen
+
+
 def _distinct(
     population: Sequence[Kernel], count: int, draw: Callable[[list[Individual]], Individual]
 ) -> list[Kernel]:

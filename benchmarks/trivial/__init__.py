@@ -69,7 +69,7 @@ def build(
     observer: Observer | None = None,
 ) -> Search:
     """The search of a real run, with the trivial operator in place of all others."""
-    from evo.experiment import policy
+    from evo.policies import policy
     from evo.search import Parts, Search
     from operators.credit import Credit
 

@@ -23,10 +23,14 @@ class Change:
     data: Mapping[str, Any]
 
 
+# A kernel has been taken up: {"number", "islands": the names of those it was offered to}.
+SETTLED = "settled"
+# Members were copied: {"number", "from": an island, "to": another, "kernels": those taken in}.
 MIGRATION = "migration"
+# A fresh island: {"number", "island", "in_place_of", "founders": numbers of its first kernels}.
 ISLAND = "island"
 # Kinds of events that policies make. A resumed run makes them again, and they are not stored twice.
-CHANGES = frozenset({MIGRATION, ISLAND})
+CHANGES = frozenset({SETTLED, MIGRATION, ISLAND})
 
 
 class Policy(Protocol):

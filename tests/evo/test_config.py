@@ -105,7 +105,7 @@ def test_the_command_line_has_the_last_word(experiment):
     [
         ("[serach]\nseed = 1", ['unknown table "serach"', 'did you mean "search"?']),
         ("[search]\npopulaton = 3", ["[search]", '"populaton"', 'did you mean "population"?']),
-        ("[search]\nzzz = 3", ["[search]", '"zzz"', "known: seed, population"]),
+        ("[search]\nzzz = 3", ["[search]", '"zzz"', "known: seed, policy, population"]),
         ("[target.cpu]\nworkload = []", ["[target.cpu]", 'did you mean "workloads"?']),
         ("[search]\nseed = 1.5", ["[search] seed must be a whole number", "1.5"]),
         ("[search]\nseed = true", ["[search] seed must be a whole number", "True"]),

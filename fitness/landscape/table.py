@@ -144,6 +144,26 @@ class Landscape:
         return list(self.about["outcomes"])
 
     @property
+    def baselines_ms(self) -> dict[str, float]:
+        """Every baseline's time, as measured before the points."""
+        found = self.about.get("provenance", {}).get("baselines_ms", {})
+        return dict(found) or {self.baseline: float(self.arrays["baseline_ms"].max())}
+
+    @property
+    def seed(self) -> int:
+        """The row that a search begins with: the first variant as it stands, or its first that ran.
+
+        Raises ConfigError when no point of it passed.
+        """
+        at = self.row(self.variants[0].source)
+        if at is not None and self.outcome(at) is Outcome.PASSED:
+            return at
+        for row, number in enumerate(self.arrays["variant"].tolist()):
+            if number == 0 and self.outcome(row) is Outcome.PASSED:
+                return row
+        raise ConfigError(f"the landscape {self.name}: its seed passed at no point")
+
+    @property
     def best(self) -> int:
         """The row with the greatest median speedup."""
         return int(self.true_log_speedup.argmax())
@@ -162,6 +182,18 @@ class Landscape:
         """The module of a row."""
         number = int(self.arrays["variant"][row])
         return with_values(self.variants[number].source, self.values(row))
+
+    def outcome(self, row: int) -> Outcome:
+        """How a row's evaluation ended."""
+        return Outcome(self.about["outcomes"][self.arrays["outcome"][row]])
+
+    def text(self, row: int) -> str:
+        """What was wrong with a row."""
+        return str(self.about["texts"][self.arrays["text"][row]])
+
+    def pairs(self, row: int) -> list[float]:
+        """The raw log ratios of a row, in order."""
+        return [ratio for ratio in self.arrays["log_ratios"][row].tolist() if ratio == ratio]
 
     def variant_of(self, source: str) -> int | None:
         """Number of the variant of which a source is a point, measured or not."""

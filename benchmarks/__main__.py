@@ -1,8 +1,8 @@
 """`python -m benchmarks KIND`: measure, print a table, keep the numbers.
 
-KIND is one of rate, memory, startup and resume, `all` for these four, aa or stages, which measure
-the judge on a device and take their own options, or tuning, which replays the tuner on measured
-tables.
+KIND is one of rate, memory, startup, resume and store, `all` for these five, or one with options of
+its own: aa or stages, which measure the judge on a device, noise, which measures the search, or
+tuning, which replays the tuner on measured tables.
 
 The rate depends on who else uses the machine: every result tells which share of the processors
 others had meanwhile, and the best of several repeats is the one to quote.
@@ -20,12 +20,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import aa, memory, rate, report, resume, stages, startup, tuning
+from benchmarks import aa, memory, noise, rate, report, resume, stages, startup, store, tuning
 from benchmarks.tree import LoadWatch
 from evo.facts import machine_facts
 
-OWN = ("rate", "memory", "startup", "resume")
-KINDS = (*OWN, "aa", "stages", "tuning", "all")
+OWN = ("rate", "memory", "startup", "resume", "store")
+KINDS = (*OWN, "aa", "stages", "noise", "tuning", "all")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -66,7 +66,12 @@ def _parser() -> argparse.ArgumentParser:
         help="lengths of the runs whose rate is measured (default: 200 2000)",
     )
     parser.add_argument("--kernels", type=int, default=1000, help="kernels of the resumed run")
-    parser.add_argument("--repeats", type=int, default=5, help="of startup and resume")
+    parser.add_argument(
+        "--stored", type=int, default=20_000, help="kernels of the run whose store is asked"
+    )
+    parser.add_argument("--worlds", type=int, default=60, help="landscapes of noise")
+    parser.add_argument("--evaluations", type=int, default=200, help="of each search of noise")
+    parser.add_argument("--repeats", type=int, default=5, help="of startup, resume and store")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="of aa and stages")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of aa and stages")
     parser.add_argument(
@@ -89,6 +94,21 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _measured(kind: str, options: argparse.Namespace) -> Any:
+    if kind == "store":
+        return store.measure(options.stored, options.repeats)
+    if kind == "noise":
+        return noise.measure(options.evaluations, options.worlds)
+    if kind == "startup":
+        return startup.measure(options.repeats)
+    if kind == "resume":
+        return resume.measure(options.kernels, options.repeats)
+    if kind == "tuning":
+        samplers = tuple(filter(None, options.samplers.split(",")))
+        return tuning.measure(options.tables, options.seeds, samplers, options.in_flight)
+    return _judged(kind, options)
+
+
+def _judged(kind: str, options: argparse.Namespace) -> Any:
     if kind == "rate":
         return [rate.measure(count) for count in options.candidates]
     if kind == "memory":
@@ -102,14 +122,7 @@ def _measured(kind: str, options: argparse.Namespace) -> Any:
             threads=options.threads,
             pairs=options.pairs,
         )
-    if kind == "tuning":
-        samplers = tuple(filter(None, options.samplers.split(",")))
-        return tuning.measure(options.tables, options.seeds, samplers, options.in_flight)
-    if kind == "stages":
-        return stages.measure(options.device, options.repetitions, options.threads)
-    if kind == "startup":
-        return startup.measure(options.repeats)
-    return resume.measure(options.kernels, options.repeats)
+    return stages.measure(options.device, options.repetitions, options.threads)
 
 
 if __name__ == "__main__":

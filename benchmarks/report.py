@@ -20,6 +20,8 @@ FALSE_FASTER = 0.01
 # Of the reported speedup, for kernels that take at least about a millisecond.
 VARIATION = {"cpu": 0.03, "cuda": 0.01}
 LONG_MS = 0.7
+ASK_S = 0.05
+INSERT_S = 0.001
 # Of Triton's do_bench.
 APART = 0.03
 _MB = 1 << 20
@@ -61,6 +63,10 @@ def lines(results: Mapping[str, Any]) -> Iterator[Line]:
         yield from _aa(found)
     if found := results.get("stages"):
         yield from _stages(found)
+    if found := results.get("store"):
+        yield from _store(found)
+    if found := results.get("noise"):
+        yield from _noise(found)
     if found := results.get("resume"):
         for name in ("submitted", "evaluated"):
             best, median = found[name]["best_s"], found[name]["median_s"]
@@ -70,6 +76,41 @@ def lines(results: Mapping[str, Any]) -> Iterator[Line]:
                 f"<= {RESUME_S:g} s",
                 best <= RESUME_S,
             )
+
+
+def _store(found: Mapping[str, Any]) -> Iterator[Line]:
+    count = found["kernels"]
+    for what, spent in found["insert"].items():
+        median, p99 = spent["median_s"], spent["p99_s"]
+        text = f"{1e3 * median:.2f} ms, 99% within {1e3 * p99:.2f} ms"
+        bar = (f"<= {1e3 * INSERT_S:g} ms", median <= INSERT_S)
+        yield Line(f"{count} kernels: insert of a {what}", text, *bar)
+    for what, spent in found["ask"].items():
+        best, median = spent["best_s"], spent["median_s"]
+        text = f"{1e3 * best:.1f} ms, median {1e3 * median:.1f} ms"
+        bar = (f"<= {1e3 * ASK_S:g} ms", best <= ASK_S)
+        yield Line(f"  {what} ({spent['rows']} rows)", text, *bar)
+        yield Line("    from the disk", f"{1e3 * spent['from_disk_s']:.1f} ms")
+    for what, bar_s in (("ancestors", ASK_S), ("children", ASK_S), ("add", INSERT_S)):
+        spent_s = found["lineage"][f"{what}_s"]
+        text, bar = f"{1e3 * spent_s:.3f} ms", (f"<= {1e3 * bar_s:g} ms", spent_s <= bar_s)
+        yield Line(f"  lineage in memory: {what}", text, *bar)
+    kb, source_kb = found["bytes"] / 1e3, found["source_bytes"] / 1e3
+    yield Line("  file per kernel", f"{kb:.1f} kB, of it source {source_kb:.1f} kB")
+    yield Line("    compressed, a source would be", f"{found['compressed']:.0%}")
+
+
+def _noise(found: Mapping[str, Any]) -> Iterator[Line]:
+    for again, seen in found["remeasure"].items():
+        gain, low, high = (value - 1 for value in seen["gain"])
+        yield Line(
+            f"measured again at most {again} times: champion, true speedup",
+            f"{seen['champion']:.3f}x, {gain:+.1%} [{low:+.1%}, {high:+.1%}] of never",
+        )
+        yield Line("  believed", f"{seen['believed'] - 1:+.1%} off")
+        yield Line("  searches that end on an outlier", f"{seen['steered']:.1%}")
+        yield Line("  proposals from an outlier", f"{seen['misled']:.1%}")
+        yield Line("  evaluations spent on it", f"{seen['again']:.0%}")
 
 
 def _aa(found: Mapping[str, Any]) -> Iterator[Line]:

@@ -3,7 +3,8 @@
 One run emits, in this order: `Started`; `BaselinesMeasured`; `Resumed` when its directory held
 kernels already; then one `Proposed` and later one `Judged` per candidate, or one `Dropped`
 where a model gave none (several may be under way
-at once; `Judged` comes in the order of proposals); `Finished`. A `Message` may come at any time. A
+at once; `Judged` comes in the order of proposals), and a `Remeasured` per further measurement;
+`Finished`. A `Message` may come at any time. A
 tuning trial is a candidate like any other, its operator is "tune".
 """
 
@@ -94,6 +95,23 @@ class Judged:
     spent: Spent
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remeasured:
+    """A kernel was measured again, and the search believes it by all its measurements.
+
+    Attributes:
+        kernel: The candidate with the evaluation that all of them make together.
+        champion: The champion now, None when there is none any more.
+        is_new: Whether that is another than before.
+        spent: What the run has used so far.
+    """
+
+    kernel: Kernel
+    champion: Kernel | None
+    is_new: bool
+    spent: Spent
+
+
 @dataclass(frozen=True, slots=True)
 class Dropped:
     """No candidate came of a proposal that a model was asked for.
@@ -136,7 +154,17 @@ class Message:
     text: str
 
 
-Event = Started | BaselinesMeasured | Resumed | Proposed | Judged | Dropped | Finished | Message
+Event = (
+    Started
+    | BaselinesMeasured
+    | Resumed
+    | Proposed
+    | Judged
+    | Remeasured
+    | Dropped
+    | Finished
+    | Message
+)
 
 
 class Observer(Protocol):

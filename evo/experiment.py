@@ -236,6 +236,7 @@ def build_search(
         in_flight=config.search.in_flight or in_flight(config, device),
         device=device,
         edits=config.search.edits,
+        remeasure=config.search.remeasure,
     )
 
 

@@ -104,4 +104,4 @@ def _ranked(search: Search) -> Sequence[Kernel]:
     """Kernels that passed: the search's champion, then the policy's members, best first."""
     champion = search.champion
     members = [kernel for kernel in search.parts.policy.members if kernel.passed]
-    return [champion, *(k for k in members if k is not champion)] if champion else members
+    return [champion, *(k for k in members if k.number != champion.number)] if champion else members

@@ -22,16 +22,17 @@ from evo.events import (
     Judged,
     Message,
     Observer,
+    Remeasured,
     Resumed,
     Started,
 )
 from evo.tables import PROVISIONAL, WorkloadRow, workload_rows
 from populations.errors import EvoError, StoreError
+from populations.kernel import Kernel
 from populations.outcome import Speedup
 
 if TYPE_CHECKING:
     from evo.report import RunData
-    from populations.kernel import Kernel
     from populations.store import Store
 
 CHAMPION = "champion.py"
@@ -135,6 +136,10 @@ class ChampionFile:
         match event:
             case Judged(is_best=True):
                 self._write(event.kernel)
+            case Remeasured(champion=Kernel() as champion) if (
+                event.is_new or champion.number == event.kernel.number
+            ):
+                self._write(champion)
             case Resumed() if event.improvements:
                 (champion,) = [k for k in event.kernels if k.number == event.improvements[-1]]
                 self._write(champion)
@@ -177,8 +182,10 @@ def run_data(store: Store) -> RunData:
     baselines = store.meta("baselines") or {}
     facts = store.meta("facts") or {}
     experiment = tomllib.loads(store.meta("experiment"))
-    kernels = store.kernels()
-    improvements = improvements_of(kernels)
+    history = store.history()
+    kernels = list({kernel.number: kernel for kernel in history}.values())
+    passed = {kernel.number for kernel in kernels if kernel.passed}
+    improvements = [number for number in improvements_of(history) if number in passed]
     champion = final.get("champion", improvements[-1] if improvements else None)
     best = next((k for k in kernels if k.number == champion), None)
     rows = tuple(row_of(row) for row in final.get("rows", ())) or workload_rows(
@@ -192,11 +199,11 @@ def run_data(store: Store) -> RunData:
         device=facts.get("device", ""),
         reason=reason,
         spent=Spent(
-            evaluations=len(kernels),
+            evaluations=len(history),
             wall_s=store.meta("wall_s") or 0.0,
             device_s=sum(kernel.evaluation.device_s for kernel in kernels),
             cost_usd=sum(call.answer.cost_usd for call in store.calls()),
-            since_best=len(kernels) - 1 - improvements[-1] if improvements else len(kernels),
+            since_best=len(history) - 1 - improvements[-1] if improvements else len(history),
         ),
         kernels=tuple(kernels),
         improvements=tuple(improvements),
@@ -251,12 +258,21 @@ def finish(store: Store, directory: Path, observer: Observer) -> None:
     )
 
 
-def improvements_of(kernels: Sequence[Kernel]) -> list[int]:
-    """Numbers of the kernels that became champion, in order, by the search's own rule."""
+def improvements_of(history: Sequence[Kernel]) -> list[int]:
+    """Numbers of the kernels that became champion, in order, by the search's own rule.
+
+    `history` is that of the store: kernels come again when they have been measured again, and one
+    may become champion a second time.
+    """
     from populations.statistics import Progress
 
-    progress = Progress()
-    return [kernel.number for kernel in kernels if progress.insert(kernel)]
+    progress, known, improvements = Progress(), set(), []
+    for kernel in history:
+        take = progress.remeasured if kernel.number in known else progress.insert
+        known.add(kernel.number)
+        if take(kernel) and progress.champion is not None:
+            improvements.append(progress.champion.number)
+    return improvements
 
 
 def row_of(data: Mapping[str, Any]) -> WorkloadRow:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from evo.events import Event, Proposed
@@ -22,6 +22,7 @@ from populations.store import Store
 
 # How often a waiting search looks whether it has been interrupted.
 INTERRUPT_S = 0.1
+REMEASURE = "remeasure"
 
 
 class Interrupted(Exception):
@@ -32,9 +33,22 @@ class Waiting(Exception):
     """Nothing goes on before somebody outside of this process has answered."""
 
 
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A kernel was measured again.
+
+    Attributes:
+        kernel: Its number.
+        evaluation: What was found this time.
+    """
+
+    kernel: int
+    evaluation: Evaluation
+
+
 @dataclass(slots=True)
 class _Slot:
-    """One proposal: asked for, judged, or dropped."""
+    """One proposal: asked for, judged, or dropped; or a kernel that is measured again."""
 
     operator: str
     parents: tuple[int, ...] = ()
@@ -42,6 +56,7 @@ class _Slot:
     candidate: Candidate | None = None
     future: Future[Evaluation] | None = None
     rejection: Rejection | None = None
+    again: bool = False
 
     @property
     def over(self) -> bool:
@@ -120,6 +135,24 @@ class Pending:
         self._slots[candidate.number] = slot
         self._stored.add(candidate.number)
 
+    def measure_again(
+        self, number: int, candidate: Candidate, evaluation: Evaluation | None = None
+    ) -> None:
+        """Have a candidate judged once more, as proposal `number`, which is in the store.
+
+        Args:
+            number: The proposal's.
+            candidate: The kernel's own.
+            evaluation: What was found, where the store holds that too.
+        """
+        slot = self._slots[number] = _Slot(REMEASURE, candidate=candidate, again=True)
+        if evaluation is None:
+            slot.future = self._evaluator.submit(replace(candidate, number=number))
+            return
+        slot.future = Future()
+        slot.future.set_result(evaluation)
+        self._stored.add(number)
+
     def dropped(self, proposal: Proposal, rejection: Rejection) -> None:
         """Take up a proposal of which nothing came; both are in the store."""
         slot = _Slot(proposal.operator, proposal.parents, rejection=rejection)
@@ -136,7 +169,7 @@ class Pending:
         self._slots[proposal.number] = _Slot(proposal.operator, proposal.parents, language)
         self._the_desk.open(proposal.number, proposal.operator, conversation)
 
-    def result(self, number: int) -> Kernel | Rejection:
+    def result(self, number: int) -> Kernel | Measured | Rejection:
         """Wait for a proposal's end and give it up.
 
         Raises:
@@ -157,6 +190,8 @@ class Pending:
             return slot.rejection
         assert slot.candidate is not None  # noqa: S101 - a slot that is over without a rejection
         assert slot.future is not None  # noqa: S101 - likewise
+        if slot.again:
+            return Measured(slot.candidate.number, slot.future.result())
         return Kernel(slot.candidate, slot.future.result())
 
     def keep_finished(self) -> None:
@@ -226,7 +261,7 @@ class Pending:
     def _keep(self, number: int, slot: _Slot) -> None:
         assert slot.candidate is not None  # noqa: S101 - it has a future
         assert slot.future is not None  # noqa: S101 - the caller has looked
-        self._store.add_evaluation(number, slot.future.result())
+        self._store.add_evaluation(number, slot.future.result(), kernel=slot.candidate.number)
         self._stored.add(number)
         if slot.operator == "tune":
             self._store.add_trial(trial_of(Kernel(slot.candidate, slot.future.result())))

@@ -15,6 +15,7 @@ from evo.events import (
     Finished,
     Judged,
     Proposed,
+    Remeasured,
     Resumed,
     Started,
 )
@@ -71,6 +72,8 @@ class Progress:
                     self._since = self._clock()
             case Judged():
                 self._judge(event)
+            case Remeasured():
+                self._remeasure(event)
             case Finished():
                 self.finished = event
                 self._spent, self._since = event.spent, None
@@ -127,4 +130,10 @@ class Progress:
         if event.is_best:
             self.best = kernel
             self.improvements.append(Improvement(kernel, event.spent.wall_s))
+        self._spent, self._since = event.spent, self._clock()
+
+    def _remeasure(self, event: Remeasured) -> None:
+        self.best = event.champion
+        if event.is_new and event.champion is not None:
+            self.improvements.append(Improvement(event.champion, event.spent.wall_s))
         self._spent, self._since = event.spent, self._clock()

@@ -19,8 +19,9 @@ from evo.budget import Budget
 from evo.config import Config, load_config
 from evo.directory import check, created
 from evo.events import Event, Finished
+from evo.resumption import Past
 from populations.errors import ConfigError, StoreError, WorkerError
-from populations.kernel import Candidate, Kernel
+from populations.kernel import Kernel
 from populations.store import Store
 
 if TYPE_CHECKING:
@@ -115,48 +116,51 @@ def replay(config: Config, directory: Path, recorded: Path, *, view: Observer | 
     from evo.view import terminal_view
 
     with Store.open(recorded, fingerprint=config.fingerprint(), read_only=True) as old:
-        kernels = _unbroken(old)
-        if not kernels:
+        past = Past.of(old)
+        if 0 not in past.evaluations:
             raise StoreError(f"{recorded}: holds no judged kernel to replay")
         with created(config, directory) as store, ExitStack() as stack:
             watching = view or stack.enter_context(terminal_view())
             for key in ADOPTED:
                 store.set_meta(key, old.meta(key))
             announce(config, store, directory, watching)
-            difference = _grown(config, old, store, kernels, watching)
+            difference = _grown(config, old, store, past, watching)
             _finish(old, store, directory, watching, difference)
     return 1 if difference else 0
 
 
-def _grown(
-    config: Config, old: Store, store: Store, kernels: Sequence[Kernel], view: Observer
-) -> str:
+def _grown(config: Config, old: Store, store: Store, past: Past, view: Observer) -> str:
     """Search over the recorded measurements; where the lineage differs, or ""."""
     from evo.experiment import build_search
     from evo.models import replaying_desk
-    from evo.search import SEED, early_inserts
+    from evo.search import SEED
     from fitness.replay import Recorded
 
     device: Device = old.meta("target")
     # How long the recorded run took, and when it was interrupted, is no part of its lineage.
-    limits = Budget(evaluations=len(kernels))
-    recorded = Recorded(old.find)
+    unbroken = _unbroken(past)
+    limits = Budget(evaluations=len(unbroken))
+    recorded = Recorded(old.find, past.remeasured.get)
     desk = replaying_desk(config, old, store)
-    early = early_inserts(old.events())
     search = build_search(
-        config, device, recorded, store, view, limits=limits, desk=desk, early=early
+        config, device, recorded, store, view, limits=limits, desk=desk, early=past.early
     )
     failure = ""
     try:
-        search.run([kernel for kernel in kernels if kernel.candidate.operator == SEED])
+        search.run(
+            [
+                Kernel(candidate, past.evaluations[number])
+                for number, candidate in past.candidates.items()
+                if candidate.operator == SEED and number in unbroken
+            ]
+        )
     except WorkerError as error:
         failure = str(error)
-    again = {candidate.number: candidate for candidate in store.candidates()}
-    for kernel in kernels:
-        made = again.get(kernel.number)
-        if made != kernel.candidate:
-            now = _described(made) if made else "nothing"
-            return f"kernel #{kernel.number}: recorded {_described(kernel.candidate)}, now {now}"
+    again = Past.of(store)
+    for number in unbroken:
+        recorded_one, now = (_described(run, number) for run in (past, again))
+        if now != recorded_one or again.candidates.get(number) != past.candidates.get(number):
+            return f"kernel #{number}: recorded {recorded_one}, now {now}"
     return failure
 
 
@@ -173,14 +177,19 @@ def _finish(old: Store, store: Store, directory: Path, view: Observer, differenc
     finish(store, directory, view)
 
 
-def _unbroken(store: Store) -> list[Kernel]:
-    """The kernels up to the first proposal that was still under way when the run ended."""
-    kernels = {kernel.number: kernel for kernel in store.kernels()}
-    over = {*kernels, *(rejection.number for rejection in store.rejections())}
-    return [kernels[n] for n in takewhile(over.__contains__, count()) if n in kernels]
+def _unbroken(past: Past) -> list[int]:
+    """What was measured up to the first proposal that was still under way when the run ended."""
+    measured = {*past.evaluations, *past.remeasured}
+    over = measured | past.rejections.keys()
+    return [number for number in takewhile(over.__contains__, count()) if number in measured]
 
 
-def _described(candidate: Candidate) -> str:
+def _described(run: Past, number: int) -> str:
+    if number in run.remeasurements:
+        return f"#{run.remeasurements[number]} measured again"
+    candidate = run.candidates.get(number)
+    if candidate is None:
+        return "nothing"
     parents = " and ".join(f"#{parent}" for parent in candidate.parents)
     of = f" of {parents}" if parents else ""
     return f"{candidate.operator}{of} ({candidate.digest})"

@@ -4,7 +4,8 @@
     until a stop rule fires:
         insert the judged kernels that are due, in order of proposal
         choose an operator and parents, vary, record the candidate, submit it
-        (or record the proposal and ask the model that the operator wants to hear)
+        (or record the proposal and ask the model that the operator wants to hear,
+        or measure a kernel again that may be the best)
 
 Proposal `n` is made when every result up to `n - in_flight` has been inserted, never earlier and
 never later, from a random generator of its own seeded by (seed, n). The lineage is therefore a
@@ -19,25 +20,36 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from evo.budget import Budget, Spent, exhausted
-from evo.events import Dropped, Judged, Observer, Proposed, Resumed
-from evo.pending import Interrupted, Pending, Waiting
+from evo.events import Dropped, Judged, Observer, Proposed, Remeasured, Resumed
+from evo.pending import Interrupted, Measured, Pending, Waiting
+from evo.resumption import EARLY_INSERT, Past, complete_trials, with_seeds
 from fitness.evaluator import Evaluator
 from operators.credit import Credit
 from operators.dialogue import Conversation
 from operators.llm.desk import Desk
 from operators.operator import Brief, Inapplicable, Operator, Situation, Variation
+<<<<<<< HEAD
 from operators.tuning import hopeless, inherit, trial_of
+=======
+from operators.tuning import inherit
+>>>>>>> main
 from populations.errors import StoreError
+from populations.estimates import Estimates
 from populations.kernel import Candidate, Kernel
 from populations.lineage import Lineage
 from populations.outcome import Evaluation
+<<<<<<< HEAD
 from populations.parameters import Value
 from populations.policies.policy import CHANGES, Change, Policy
 from populations.rows import Event, Proposal
+=======
+from populations.policies.policy import Change, Policy
+from populations.rows import Proposal, Remeasurement
+>>>>>>> main
 from populations.statistics import Progress
 from populations.store import Store
 
@@ -45,7 +57,6 @@ from populations.store import Store
 # the turn is given up.
 ATTEMPTS = 60
 SEED = "seed"
-EARLY_INSERT = "early_insert"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +115,19 @@ class Search:
         in_flight: Proposals under evaluation at once.
         device: "cpu" or "cuda"; operators may look at it.
         edits: Mean number of structural edits in one mutation, at least 1.
+        remeasure: How often a kernel that may be the best is measured again at most.
     """
 
     def __init__(
-        self, parts: Parts, *, budget: Budget, seed: int, in_flight: int, device: str, edits: float
+        self,
+        parts: Parts,
+        *,
+        budget: Budget,
+        seed: int,
+        in_flight: int,
+        device: str,
+        edits: float,
+        remeasure: int = 0,
     ) -> None:
         if in_flight < 1 or edits < 1:
             raise ValueError(f"need at least 1 of each, but got {in_flight=} {edits=}")
@@ -128,6 +148,8 @@ class Search:
             too_late=self._too_late,
             kept=lambda: parts.store.set_meta("wall_s", self.spent().wall_s),
         )
+        self._estimates = Estimates(again=remeasure)
+        self._remeasured = 0
         self._early = dict(parts.early)
         self._changes_kept = 0
         self._digests: set[str] = set()
@@ -158,13 +180,17 @@ class Search:
     def spent(self) -> Spent:
         """What the search has used, earlier sessions of a resumed run included."""
         return Spent(
-            evaluations=len(self.lineage.kernels),
+            evaluations=self._evaluations,
             wall_s=self._earlier_s + time.monotonic() - self._began,
             device_s=self._device_s,
             in_flight=len(self._pending),
             cost_usd=self.parts.desk.spending.cost_usd if self.parts.desk else 0.0,
-            since_best=len(self.lineage.kernels) - self._best_at,
+            since_best=self._evaluations - self._best_at,
         )
+
+    @property
+    def _evaluations(self) -> int:
+        return len(self.lineage.kernels) + self._remeasured
 
     def interrupt(self) -> None:
         """End the search soon and in good order, without waiting for what is under evaluation.
@@ -225,6 +251,12 @@ class Search:
 
     def _proposed(self) -> bool:
         """Make and begin the next proposal; False when nothing new was found in this turn."""
+        doubtful = self._estimates.doubtful(self.champion, self.parts.policy.members)
+        if doubtful is not None:
+            self._pending.keep_finished()
+            self.parts.store.add_remeasurement(Remeasurement(self._next, doubtful.number))
+            self._measure_again(self._next, doubtful.number)
+            return True
         made = self._propose()
         if made is None:
             return False
@@ -240,6 +272,14 @@ class Search:
             self._ask(made)
         return True
 
+    def _measure_again(
+        self, number: int, kernel: int, evaluation: Evaluation | None = None
+    ) -> None:
+        again = self.lineage.get(kernel)
+        self._estimates.begin(again)
+        self._pending.measure_again(number, again.candidate, evaluation)
+        self._next = number + 1
+
     def _insert_early(self, *, record: bool) -> None:
         number = min(self._pending)
         # Earlier than the rule says: a run that is resumed or grown again must know, unless it
@@ -253,70 +293,55 @@ class Search:
         """Insert what the store holds, in order, and begin again what was under way."""
         store = self.parts.store
         self._earlier_s = float(store.meta("wall_s") or 0.0)
-        done = store.evaluations()
-        resumed = bool(done)
-        self._add_seeds(seeds, done)
-        events = store.events()
-        self._early |= early_inserts(events)
-        self._changes_kept = sum(event.kind in CHANGES for event in events)
-        candidates = {c.number: c for c in store.candidates()}
-        proposals = {p.number: p for p in store.proposals()}
-        rejections = {r.number: r for r in store.rejections()}
+        past = Past.of(store)
+        resumed = bool(past.evaluations)
+        past = with_seeds(store, past, seeds)
+        self._early |= past.early
+        self._changes_kept = past.changes
         again, last_seed = [], -1
-        for number in sorted({*candidates, *proposals}):
+        for number in past.numbers:
             self._next = number
-            candidate = candidates.get(number)
+            candidate = past.candidates.get(number)
             if candidate is not None and candidate.operator == SEED:
                 last_seed = number
             else:
                 # As far as the run had come when it made this proposal.
                 due = max(number - self._in_flight, last_seed, self._early.get(number, -1))
                 self._insert_due(due, announce=not resumed)
-            if candidate is None and number not in rejections:
-                self._ask_again(proposals[number])
+            if (kernel := past.remeasurements.get(number)) is not None:
+                self._measure_again(number, kernel, past.remeasured.get(number))
+                continue
+            if candidate is None and number not in past.rejections:
+                self._ask_again(past.proposals[number])
             elif candidate is None:
-                self._pending.dropped(proposals[number], rejections[number])
-            elif (evaluation := done.get(number)) is not None:
+                self._pending.dropped(past.proposals[number], past.rejections[number])
+            elif (evaluation := past.evaluations.get(number)) is not None:
                 self._pending.known(candidate, evaluation)
             else:
                 again.append(candidate)
+<<<<<<< HEAD
                 self._pending.submit(candidate, self._hopeless(candidate))
             if candidate is not None and number not in proposals:
+=======
+                self._pending.submit(candidate)
+            if candidate is not None and number not in past.proposals:
+>>>>>>> main
                 self._digests.add(candidate.digest)
             # A candidate of a model may have other parents than those its proposal was made with.
-            made = proposals.get(number) or candidate
+            made = past.proposals.get(number) or candidate
             if made is not None and number != last_seed:
                 self.parts.policy.proposed(number, made.parents)
             self._next = number + 1
-        self._complete_trials(candidates.values(), done)
+        complete_trials(store, past)
         self._insert_due(max(self._next - 1 - self._in_flight, last_seed), announce=not resumed)
         if resumed:
-            kernels, best = tuple(self.lineage.kernels.values()), tuple(self._improvements)
+            kernels = tuple(self.lineage.kernels.values())
+            best = tuple(n for n in self._improvements if self.lineage.get(n).passed)
             self.parts.observer.notify(
                 Resumed(kernels=kernels, improvements=best, spent=self.spent())
             )
         for candidate in again:
             self.parts.observer.notify(Proposed(candidate))
-
-    def _add_seeds(self, seeds: Sequence[Kernel], done: dict[int, Evaluation]) -> None:
-        """Put the seeds into the store, and into `done`, as far as they are not there yet."""
-        known = {candidate.number for candidate in self.parts.store.candidates()}
-        for seed in seeds:
-            if seed.number not in known:
-                self.parts.store.add_candidate(seed.candidate)
-            if seed.number not in done:
-                self.parts.store.add_evaluation(seed.number, seed.evaluation)
-                done[seed.number] = seed.evaluation
-
-    def _complete_trials(
-        self, candidates: Iterable[Candidate], done: Mapping[int, Evaluation]
-    ) -> None:
-        """Add the trial that a kill may have cut off from its evaluation."""
-        known = {trial.number for trial in self.parts.store.trials()}
-        for candidate in candidates:
-            number = candidate.number
-            if candidate.operator == "tune" and number in done and number not in known:
-                self.parts.store.add_trial(trial_of(Kernel(candidate, done[number])))
 
     def _propose(self) -> Candidate | _Question | None:
         """Make the next candidate, or what to ask; None when nothing new was found in this turn."""
@@ -422,6 +447,9 @@ class Search:
             if isinstance(result, Kernel):
                 self._insert(result, announce=announce)
                 continue
+            if isinstance(result, Measured):
+                self._believe(result, announce=announce)
+                continue
             self.parts.policy.dropped(number)
             self.parts.credit.miss(operator, asking=self._asking(number))
             if announce:
@@ -443,10 +471,27 @@ class Search:
         self._device_s += kernel.evaluation.device_s
         is_best = self.progress.insert(kernel, self.parts.policy.members)
         if is_best:
-            self._best_at = len(self.lineage.kernels)
+            self._best_at = self._evaluations
             self._improvements.append(kernel.number)
         if announce:
             self.parts.observer.notify(Judged(kernel=kernel, is_best=is_best, spent=self.spent()))
+
+    def _believe(self, measured: Measured, *, announce: bool) -> None:
+        """Take in what was measured again."""
+        old = self.lineage.get(measured.kernel)
+        kernel = self._estimates.measured(old, measured.evaluation)
+        self._remeasured += 1
+        self._device_s += measured.evaluation.device_s
+        self.lineage.remeasured(kernel)
+        self.parts.policy.remeasured(kernel)
+        is_new = self.progress.remeasured(kernel)
+        champion = self.champion
+        if is_new and champion is not None:
+            self._best_at = self._evaluations
+            self._improvements.append(champion.number)
+        if announce:
+            event = Remeasured(kernel=kernel, champion=champion, is_new=is_new, spent=self.spent())
+            self.parts.observer.notify(event)
 
     def _keep(self, change: Change) -> None:
         """Store what a policy did, unless an earlier session of the run has."""
@@ -454,13 +499,3 @@ class Search:
             self._changes_kept -= 1
         else:
             self.parts.store.add_event(change.kind, change.data)
-
-
-def early_inserts(events: Iterable[Event]) -> dict[int, int]:
-    """Before proposal -> up to which number a run had inserted results ahead of the rule."""
-    early: dict[int, int] = {}
-    for event in events:
-        if event.kind == EARLY_INSERT:
-            before, number = event.data["before"], event.data["number"]
-            early[before] = max(number, early.get(before, -1))
-    return early

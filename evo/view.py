@@ -9,7 +9,16 @@ import time
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol, TextIO
 
-from evo.events import BaselinesMeasured, Event, Finished, Judged, Message, Resumed, Started
+from evo.events import (
+    BaselinesMeasured,
+    Event,
+    Finished,
+    Judged,
+    Message,
+    Remeasured,
+    Resumed,
+    Started,
+)
 from evo.progress import Improvement, Progress
 from evo.tables import (
     PROVISIONAL,
@@ -93,6 +102,8 @@ class PlainView(View):
                 self._say(f"going on from {format_count(len(event.kernels), 'kernel')}")
             case Judged(is_best=True):
                 self._say(_improved(progress.improvements[-1]))
+            case Remeasured(is_new=True):
+                self._say(_fell(event))
             case Message(text):
                 self._say(one_line(text))
             case Finished():
@@ -180,6 +191,15 @@ def _improved(improvement: Improvement) -> str:
         f"{when:>7}  best {format_speedup(kernel.evaluation.speedup)}  "
         f"#{kernel.number} {kernel.candidate.operator}{f': {note}' if note else ''}"
     )
+
+
+def _fell(event: Remeasured) -> str:
+    kernel, champion = event.kernel, event.champion
+    now = "no champion"
+    if champion is not None:
+        now = f"best {format_speedup(champion.evaluation.speedup)}  #{champion.number}"
+    again = f"#{kernel.number} is {format_speedup(kernel.evaluation.speedup)}"
+    return f"{format_duration(event.spent.wall_s):>7}  {now}: measured again, {again}"
 
 
 def _status(progress: Progress) -> str:

@@ -23,6 +23,12 @@ from fitness.variation import Contents, look, mix
 # Bytes written between two calls on CUDA, so that a call finds its inputs in device memory and not
 # in the second-level cache; at least twice the cache, and what Triton's do_bench writes.
 FLUSH_BYTES = 256 << 20
+# How often a device's clock is read before its cycles are taken for time: until it rises no more.
+_FEWEST_READINGS = 5
+_MOST_READINGS = 40
+_STILL_RISING = 1.02
+# A shorter hold tells little about the clock.
+_WORTH_READING_MS = 0.1
 # Poison is put into memory of at most this size: for more, fresh pages are zero anyway.
 _POISON_LIMIT_BYTES = 1 << 30
 # CU_LIMIT_PERSISTING_L2_CACHE_SIZE of the driver's API
@@ -149,11 +155,12 @@ class Stopwatch:
         event: Any = torch.cuda.Event
         made = [event(enable_timing=True) for _ in range(2 * request.calls)]
         pairs = list(zip(made[::2], made[1::2], strict=True))
-        begun, result = event(), None
+        held, begun, result = event(enable_timing=True), event(enable_timing=True), None
         torch.cuda.synchronize()
         _end_persistence()
-        clock = time.perf_counter_ns()
-        _idle(int(request.held_ms * self._cycles_per_ms))
+        clock, cycles = time.perf_counter_ns(), int(request.held_ms * self._cycles_per_ms)
+        held.record()
+        _idle(cycles)
         begun.record()
         for number, (start, end) in enumerate(pairs):
             self._renew(timed, request, number)
@@ -167,6 +174,9 @@ class Stopwatch:
         # On the stream of the calls: what another one has not done by now is missing.
         self._left = _copies(result)
         torch.cuda.synchronize()
+        if request.held_ms >= _WORTH_READING_MS:
+            # A device that rests lowers its clock: what was true before may be so no more.
+            self._cycles_per_ms = cycles / held.elapsed_time(begun)
         return Answer([s.elapsed_time(e) for s, e in pairs], launch_ms, late)
 
     def _renew(self, timed: Timed, request: Request, number: int) -> None:
@@ -212,12 +222,16 @@ def _idle(cycles: int) -> None:
 
 
 def _cycles_per_ms() -> float:
-    """How many cycles the device idles for a millisecond, measured."""
+    """How many cycles the device idles for a millisecond, measured once its clock has risen."""
     event: Any = torch.cuda.Event
     cycles, start, end = 1_000_000, event(enable_timing=True), event(enable_timing=True)
-    for _ in range(2):
+    found: list[float] = []
+    while len(found) < _MOST_READINGS:
         start.record()
         _idle(cycles)
         end.record()
         torch.cuda.synchronize()
-    return float(cycles / start.elapsed_time(end))
+        found.append(cycles / start.elapsed_time(end))
+        if len(found) >= _FEWEST_READINGS and found[-1] < _STILL_RISING * min(found[-3:]):
+            break
+    return found[-1]

@@ -157,7 +157,9 @@ class Timed:
         # 0 where the kernel does not say.
         if suspected and (ran_ms := self._subject.ran_ms() - ran_ms):
             self._ran_ms.append(ran_ms - self.threads * inside)
-        self._unaccounted_ms.append(wall_ms - settle_ms - self._subject.held_ms - inside)
+        rest_ms = wall_ms - settle_ms - inside
+        # A hold may turn out shorter than asked for; that is nobody's doing.
+        self._unaccounted_ms.append(max(rest_ms - self._subject.held_ms, min(rest_ms, 0.0)))
         self.disturbed = waited > max(_DISTURBED_SHARE * inside, _DISTURBED_MS)
         self.waited_ms = waited
         return statistics.median(times)

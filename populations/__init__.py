@@ -4,8 +4,10 @@
 - `populations.outcome`: `Outcome` and `Evaluation`, what judging produced.
 - `populations.parameters`: launch parameters marked in a source by `# tune:` or `// tune:`.
 - `populations.source`: where C++ lives inside a candidate.
-- `populations.fitness`, `populations.selection`, `populations.archive`: DEAP's fitness, who becomes
-  a parent, who stays in the population, and who is champion.
+- `populations.policies`: who lives and who becomes a parent, behind one interface; made of
+  `populations.fitness`, `populations.selection` and `populations.archive`: DEAP's fitness, who is
+  drawn, and who stays in a population.
+- `populations.statistics`: who is champion, whatever the policy.
 - `populations.lineage`: the ancestry as a networkx graph.
 - `populations.store`: `run.db`, where everything is kept the moment it is known.
 - `populations.errors`: the tree of exceptions.

@@ -78,11 +78,18 @@ class Population:
         return Insertion.REPLACED
 
     def remeasured(self, kernel: Kernel) -> None:
-        """Put a new estimate in the old one's place, where the kernel is a member."""
+        """Put a new estimate in the old one's place, where the kernel is a member.
+
+        One that fails now leaves, unless nobody else would be left.
+        """
         key = skeleton(kernel.source)
         member = self._members.get(key)
-        if member is not None and member.kernel.number == kernel.number:
+        if member is None or member.kernel.number != kernel.number:
+            return
+        if kernel.passed or len(self._members) == 1:
             self._members[key] = individual(kernel)
+        else:
+            del self._members[key]
 
     def _all_failed(self) -> bool:
         return not any(member.kernel.passed for member in self._members.values())

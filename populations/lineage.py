@@ -1,7 +1,7 @@
 """Who descends from whom: every judged kernel of a run, failures included, as a directed graph.
 
-The graph is a `networkx.DiGraph`, parent to child. networkx is imported and the graph brought up to
-date when the first question about ancestry is asked, so that opening a long run stays quick.
+Children and ancestors are found without networkx, so that a long run answers at once. The graph, a
+`networkx.DiGraph` from parent to child, is made and brought up to date when a question needs it.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ class Lineage:
     def __init__(self) -> None:
         self._kernels: dict[int, Kernel] = {}
         self._digests: dict[str, int] = {}
+        self._children: dict[int, list[int]] = {}
         self._skeletons: dict[str, list[int]] = {}
         self._without_skeleton: list[int] = []
         self._graph: nx.DiGraph | None = None
@@ -52,8 +53,16 @@ class Lineage:
             raise ValueError(f"kernel {number} has parents that are not in the lineage: {missing}")
         self._kernels[number] = kernel
         self._digests.setdefault(kernel.candidate.digest, number)
+        for parent in dict.fromkeys(kernel.candidate.parents):
+            self._children.setdefault(parent, []).append(number)
         self._without_skeleton.append(number)
         self._outside_graph.append(number)
+
+    def remeasured(self, kernel: Kernel) -> None:
+        """Put a better estimate of a kernel in the old one's place. Raises KeyError if unknown."""
+        if self.get(kernel.number).candidate != kernel.candidate:
+            raise ValueError(f"kernel {kernel.number} is another one in the lineage")
+        self._kernels[kernel.number] = kernel
 
     @property
     def kernels(self) -> Mapping[int, Kernel]:
@@ -87,14 +96,18 @@ class Lineage:
     def children(self, number: int) -> list[int]:
         """Numbers of the kernels made from this one, ascending. Raises KeyError if unknown."""
         self.get(number)
-        return sorted(self._up_to_date().successors(number))
+        return sorted(self._children.get(number, ()))
 
     def ancestors(self, number: int) -> list[int]:
         """Numbers of every kernel this one descends from, ascending. Raises KeyError if unknown."""
-        import networkx as nx
-
-        self.get(number)
-        return sorted(nx.ancestors(self._up_to_date(), number))
+        found: set[int] = set()
+        open_ends = [*self.get(number).candidate.parents]
+        while open_ends:
+            parent = open_ends.pop()
+            if parent not in found:
+                found.add(parent)
+                open_ends += self._kernels[parent].candidate.parents
+        return sorted(found)
 
     def path(self, number: int) -> list[int]:
         """Numbers from the seed to this kernel along first parents. Raises KeyError if unknown."""

@@ -88,6 +88,29 @@ class Rejection:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Remeasurement:
+    """A proposal to measure a kernel again.
+
+    Attributes:
+        number: Its place in the order of proposals; what was measured is kept under it.
+        kernel: The kernel's number.
+    """
+
+    number: int
+    kernel: int
+
+
+def of_remeasurement(remeasurement: Remeasurement) -> dict[str, Any]:
+    """A row of `remeasurements`."""
+    return {"number": remeasurement.number, "kernel": remeasurement.kernel}
+
+
+def to_remeasurement(row: Row) -> Remeasurement:
+    """The remeasurement of a row of `remeasurements`."""
+    return Remeasurement(*row)
+
+
 def of_proposal(proposal: Proposal) -> dict[str, Any]:
     """A row of `proposals`."""
     return {
@@ -169,30 +192,40 @@ def of_candidate(candidate: Candidate) -> dict[str, Any]:
         "digest": candidate.digest,
         "language": candidate.language,
         "operator": candidate.operator,
-        "parents": json.dumps(candidate.parents),
         "note": _text(candidate.note),
         "source": candidate.source,
     }
 
 
-def to_candidate(row: Row) -> Candidate:
-    """The candidate of a row of `candidates`."""
-    number, _digest, language, operator, parents, note, source = row
+def of_parents(candidate: Candidate) -> list[dict[str, int]]:
+    """The rows of `edges` that lead to a candidate."""
+    return [
+        {"child": candidate.number, "place": place, "parent": parent}
+        for place, parent in enumerate(candidate.parents)
+    ]
+
+
+def to_candidate(row: Row, parents: Sequence[int]) -> Candidate:
+    """The candidate of a row of `candidates`; `parents` in order of their places."""
+    number, _digest, language, operator, note, source = row
     return Candidate(
         number=number,
         source=source,
         language=language,
         operator=operator,
-        parents=tuple(json.loads(parents)),
+        parents=tuple(parents),
         note=note,
     )
 
 
-def of_evaluation(number: int, evaluation: Evaluation, *, stored_unix_s: float) -> dict[str, Any]:
-    """A row of `evaluations`."""
+def of_evaluation(
+    number: int, evaluation: Evaluation, *, kernel: int, stored_unix_s: float
+) -> dict[str, Any]:
+    """A row of `evaluations`: what proposal `number` found out about candidate `kernel`."""
     speedup = evaluation.speedup
     return {
         "number": number,
+        "kernel": kernel,
         "outcome": evaluation.outcome.value,
         "checks_passed": evaluation.checks_passed,
         "checks_total": evaluation.checks_total,
@@ -229,7 +262,8 @@ def of_timings(number: int, timings: Sequence[Timing]) -> list[dict[str, Any]]:
 
 def to_evaluation(row: Row, timing_rows: Sequence[Row]) -> Evaluation:
     """The evaluation of a row of `evaluations` and its rows of `timings`, in order."""
-    (_, outcome, passed, total, diagnostics, value, low, high, build, run, device, details, _) = row
+    _, _, outcome, passed, total, diagnostics, value, low, high, *seconds, details, _ = row
+    build, run, device = seconds
     return Evaluation(
         outcome=Outcome(outcome),
         checks_passed=passed,

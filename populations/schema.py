@@ -1,11 +1,19 @@
 """The tables of `run.db` and the statements on them. Imports SQLAlchemy: import this lazily.
 
 Floats are SQLite REALs (IEEE double, exact); raw samples are a BLOB of little-endian doubles; what
-has no fixed shape (parents, parameters, details, event data, meta values) is JSON text, which
-Python writes with as many digits as it takes to read the same float back.
+has no fixed shape (parameters, details, event data, meta values) is JSON text, which Python writes
+with as many digits as it takes to read the same float back.
+
+Sources, details and samples are most of a file. What lists need lies in indices beside them, so
+that a list never reads them.
+
+A change here is a new schema: it takes a higher SCHEMA_VERSION and a migration from the one before
+(`populations.migrations`).
 """
 
 from __future__ import annotations
+
+import sqlite3
 
 from sqlalchemy import (
     URL,
@@ -13,6 +21,7 @@ from sqlalchemy import (
     Connection,
     Float,
     ForeignKey,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -26,7 +35,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.pool import StaticPool
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 APPLICATION_ID = 0x65766F31  # "evo1" in the file's header: tells a run from any other database
 
 metadata = MetaData()
@@ -38,15 +47,29 @@ candidates = Table(
     Column("digest", Text, nullable=False, index=True),
     Column("language", Text, nullable=False),
     Column("operator", Text, nullable=False),
-    Column("parents", Text, nullable=False),
     Column("note", Text, nullable=False),
     Column("source", Text, nullable=False),
 )
+Index("ix_candidates_listed", candidates.c.number, candidates.c.operator)
 
+# Who descends from whom: one row per parent, `place` 0 for the first.
+edges = Table(
+    "edges",
+    metadata,
+    Column("child", ForeignKey("candidates.number"), primary_key=True, autoincrement=False),
+    Column("place", Integer, primary_key=True, autoincrement=False),
+    Column("parent", ForeignKey("candidates.number"), nullable=False),
+    Index("ix_edges_parent", "parent", "child"),
+    sqlite_with_rowid=False,
+)
+
+# A kernel's own evaluation has its number. One that measured it again has the number of the
+# proposal to do so, which is in `remeasurements`.
 evaluations = Table(
     "evaluations",
     metadata,
-    Column("number", ForeignKey("candidates.number"), primary_key=True, autoincrement=False),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("kernel", ForeignKey("candidates.number"), nullable=False),
     Column("outcome", Text, nullable=False),
     Column("checks_passed", Integer, nullable=False),
     Column("checks_total", Integer, nullable=False),
@@ -59,6 +82,16 @@ evaluations = Table(
     Column("device_s", Float, nullable=False),
     Column("details", Text, nullable=False),
     Column("stored_unix_s", Float, nullable=False),
+    Index(
+        "ix_evaluations_listed",
+        "kernel",
+        "number",
+        "outcome",
+        "speedup",
+        "speedup_low",
+        "speedup_high",
+    ),
+    Index("ix_evaluations_best", "speedup_low", "speedup"),
 )
 
 timings = Table(
@@ -74,6 +107,14 @@ timings = Table(
     Column("speedup_low", Float, nullable=False),
     Column("speedup_high", Float, nullable=False),
     Column("log_ratios", LargeBinary, nullable=False),
+)
+
+# Proposals to measure a kernel again.
+remeasurements = Table(
+    "remeasurements",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("kernel", ForeignKey("candidates.number"), nullable=False),
 )
 
 trials = Table(
@@ -139,7 +180,9 @@ meta = Table(
 
 # Built once: SQLAlchemy caches the compiled form per statement object, sqlite3 the prepared one.
 INSERT_CANDIDATE = insert(candidates)
+INSERT_EDGE = insert(edges)
 INSERT_EVALUATION = insert(evaluations)
+INSERT_REMEASUREMENT = insert(remeasurements)
 INSERT_TIMING = insert(timings)
 INSERT_TRIAL = insert(trials)
 INSERT_EVENT = insert(events)
@@ -151,15 +194,25 @@ SET_META = _new_meta.on_conflict_do_update(
     index_elements=["key"], set_={"value": _new_meta.excluded.value}
 )
 ALL_CANDIDATES = select(candidates).order_by(candidates.c.number)
-ALL_EVALUATIONS = select(evaluations).order_by(evaluations.c.number)
+ALL_EDGES = select(edges.c.child, edges.c.parent).order_by(edges.c.child, edges.c.place)
+ALL_EVALUATIONS = (
+    select(evaluations)
+    .where(evaluations.c.number == evaluations.c.kernel)
+    .order_by(evaluations.c.number)
+)
+# What was measured again: evaluations under the numbers of the proposals to do so.
+ALL_FURTHER = (
+    select(evaluations)
+    .where(evaluations.c.number != evaluations.c.kernel)
+    .order_by(evaluations.c.number)
+)
+ALL_REMEASUREMENTS = select(remeasurements).order_by(remeasurements.c.number)
 ALL_TIMINGS = select(timings).order_by(timings.c.number, timings.c.position)
 ALL_TRIALS = select(trials).order_by(trials.c.number)
 ALL_EVENTS = select(events).order_by(events.c.id)
 ALL_PROPOSALS = select(proposals).order_by(proposals.c.number)
 ALL_CALLS = select(calls).order_by(calls.c.proposal, calls.c.turn)
 ALL_REJECTIONS = select(rejections).order_by(rejections.c.number)
-
-
 ONE_EVALUATION = select(evaluations).where(evaluations.c.number == bindparam("number"))
 ONE_TIMINGS = ALL_TIMINGS.where(timings.c.number == bindparam("number"))
 ONE_META = select(meta).where(meta.c.key == bindparam("key"))
@@ -186,6 +239,20 @@ def connect(file: str) -> Connection:
     connection = engine.connect()
     connection.exec_driver_sql("PRAGMA query_only = ON")
     return connection
+
+
+def driver(connection: Connection) -> sqlite3.Connection:
+    """What is underneath a connection."""
+    found = connection.connection.driver_connection
+    if not isinstance(found, sqlite3.Connection):
+        raise TypeError(f"expected a connection of sqlite3, but got {found!r}")
+    return found
+
+
+def close(connection: Connection) -> None:
+    """Close a connection and let go of its file. Callable twice."""
+    connection.close()
+    connection.engine.dispose()
 
 
 def make_writable(connection: Connection) -> None:

@@ -8,20 +8,22 @@ speedup, a ratio), `median` (over the policy's members that passed, a ratio) and
 from __future__ import annotations
 
 import math
+from bisect import insort
 from statistics import median
 from typing import TYPE_CHECKING
 
-from populations.fitness import individual, individuals
+from populations.fitness import individual
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from deap.tools import HallOfFame, Logbook
 
-    from populations.fitness import Individual
     from populations.kernel import Kernel
     from populations.outcome import Speedup
 
+# Kernels kept in mind in case champions turn out to have been lucky.
+_CONTENDERS = 32
 COLUMNS = ("evaluations", "number", "best", "median", "share_passed")
 
 
@@ -35,6 +37,8 @@ class Progress:
         from deap.tools import HallOfFame, Logbook, Statistics
 
         self._hall = HallOfFame(maxsize=None)
+        # The best by the lower ends of their intervals: who may reign when a champion falls.
+        self._contenders: list[Kernel] = []
         self._logbook = Logbook()
         self._logbook.header = COLUMNS
         self._statistics = Statistics(_speedup)
@@ -67,6 +71,7 @@ class Progress:
             kernel: Offered once.
             members: The policy's, after it has taken the kernel in.
         """
+        self._contend(kernel)
         is_best = _crowned(kernel, self.champion)
         if is_best:
             self._hall.insert(individual(kernel))
@@ -76,20 +81,27 @@ class Progress:
     def remeasured(self, kernel: Kernel) -> bool:
         """Take a better estimate of a kernel inserted before; whether the champion is another.
 
-        Former champions keep their places by their present estimates, so the crown goes back to one
-        of them where the reigning one was merely lucky.
+        Former champions keep their places by their present estimates, and the best of all others
+        are asked again: the crown goes to whoever deserves it where the reigning one was merely
+        lucky, or fails now.
         """
         before = self.champion
-        line = [entry.kernel for entry in self._hall]
-        if kernel.number in [each.number for each in line]:
-            line = [kernel if each.number == kernel.number else each for each in line]
-        elif _crowned(kernel, before):
-            line.append(kernel)
+        self._contend(kernel)
+        line = [kernel if e.kernel.number == kernel.number else e.kernel for e in self._hall]
         self._hall.clear()
-        for each in sorted(line, key=lambda k: k.number):
+        for each in sorted((k for k in line if k.passed), key=lambda k: k.number):
             self._hall.insert(individual(each))
+        for each in sorted(self._contenders, key=lambda k: k.number):
+            if _crowned(each, self.champion):
+                self._hall.insert(individual(each))
         after = self.champion
         return (before and before.number) != (after and after.number)
+
+    def _contend(self, kernel: Kernel) -> None:
+        rest = [each for each in self._contenders if each.number != kernel.number]
+        if kernel.passed:
+            insort(rest, kernel, key=_worth)
+        self._contenders = rest[:_CONTENDERS]
 
     def _record(self, kernel: Kernel, members: Sequence[Kernel]) -> None:
         self._passed += kernel.passed
@@ -100,8 +112,14 @@ class Progress:
             number=kernel.number,
             best=speedup.value if speedup else None,
             share_passed=self._passed / evaluations,
-            **self._statistics.compile(individuals(members)),
+            **self._statistics.compile(members),
         )
+
+
+def _worth(kernel: Kernel) -> tuple[float, float, int]:
+    """Ascending, the best first; of equals the elder."""
+    share, log = kernel.fitness
+    return -share, -log, kernel.number
 
 
 def _crowned(kernel: Kernel, incumbent: Kernel | None) -> bool:
@@ -112,8 +130,8 @@ def _crowned(kernel: Kernel, incumbent: Kernel | None) -> bool:
     return reigning is None or (speedup.low > reigning.low and speedup.value > reigning.value)
 
 
-def _speedup(individual: Individual) -> Speedup | None:
-    return individual.kernel.evaluation.speedup
+def _speedup(kernel: Kernel) -> Speedup | None:
+    return kernel.evaluation.speedup
 
 
 def _median_speedup(speedups: Iterable[Speedup | None]) -> float | None:

@@ -9,6 +9,10 @@ gap for one disk flush per commit.
 
 One process writes a run, guarded by a lock on `run.db.lock` that the kernel drops with the process;
 any number read it meanwhile. A `Store` is used by one thread at a time.
+
+A run of an earlier schema is migrated when it is opened for writing (`populations.migrations`), and
+a copy of it stays beside it as it was; when it is only read, the migration happens in memory and
+nothing is written.
 """
 
 from __future__ import annotations
@@ -20,10 +24,11 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
-from populations import rows
+from populations import migrations, rows
 from populations.errors import StoreError
 from populations.kernel import Candidate, Kernel
 from populations.lineage import Lineage
+from populations.pooling import pool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -34,7 +39,8 @@ if TYPE_CHECKING:
 
     from populations.call import Call
     from populations.outcome import Evaluation
-    from populations.rows import Event, Proposal, Rejection, Trial
+    from populations.queries import Queries
+    from populations.rows import Event, Proposal, Rejection, Remeasurement, Trial
 
 FILE_NAME = "run.db"
 
@@ -116,7 +122,8 @@ class Store:
 
         Raises StoreError when there is no run, it was written by a newer schema, it belongs to
         another experiment, or another process is writing it. Nothing is written before all that is
-        known.
+        known. An older schema is migrated, in the file when it is opened for writing and otherwise
+        in memory: then the store shows the run as it is now, and not what is written later.
         """
         from populations import schema
 
@@ -131,6 +138,14 @@ class Store:
                 if not read_only:
                     lock = _acquire(file)
                     schema.make_writable(connection)
+                # Looked at again: nobody else migrates it now.
+                version = migrations.version_of(connection)
+                if version < schema.SCHEMA_VERSION and read_only:
+                    on_disk, connection = connection, migrations.migrated_in_memory(connection)
+                    schema.close(on_disk)
+                elif version < schema.SCHEMA_VERSION:
+                    migrations.keep_copy(file, version)
+                    migrations.migrate(connection)
         except BaseException:
             _release(connection, lock)
             raise
@@ -161,31 +176,60 @@ class Store:
 
     def add_candidate(self, candidate: Candidate) -> None:
         """Keep a proposal, before it is evaluated. Raises StoreError if its number is taken."""
-        self._write((self._schema.INSERT_CANDIDATE, rows.of_candidate(candidate)))
+        self._write(
+            (self._schema.INSERT_CANDIDATE, rows.of_candidate(candidate)),
+            (self._schema.INSERT_EDGE, rows.of_parents(candidate)),
+        )
 
-    def add_evaluation(self, number: int, evaluation: Evaluation) -> None:
+    def add_evaluation(
+        self, number: int, evaluation: Evaluation, *, kernel: int | None = None
+    ) -> None:
         """Keep the evaluation of candidate `number`, before the search uses it.
 
-        Raises StoreError if the candidate is not stored or has an evaluation already.
+        With `kernel`, proposal `number` measured that kernel again.
+
+        Raises StoreError if the candidate is not stored or the number has an evaluation already.
         """
-        row = rows.of_evaluation(number, evaluation, stored_unix_s=time.time())
+        of = number if kernel is None else kernel
+        row = rows.of_evaluation(number, evaluation, kernel=of, stored_unix_s=time.time())
         timings = rows.of_timings(number, evaluation.timings)
         self._write((self._schema.INSERT_EVALUATION, row), (self._schema.INSERT_TIMING, timings))
 
+    def add_remeasurement(self, remeasurement: Remeasurement) -> None:
+        """Keep that a kernel is to be measured again, before it is; its candidate is stored."""
+        row = rows.of_remeasurement(remeasurement)
+        self._write((self._schema.INSERT_REMEASUREMENT, row))
+
     def candidates(self) -> list[Candidate]:
         """Every proposal, by number, evaluated or not."""
-        return [rows.to_candidate(row) for row in self._read(self._schema.ALL_CANDIDATES)]
+        found = self._read(self._schema.ALL_CANDIDATES)
+        # Read behind them: no candidate is without its parents, though newer ones may come along.
+        parents: dict[int, list[int]] = {}
+        for child, parent in self._read(self._schema.ALL_EDGES):
+            parents.setdefault(child, []).append(parent)
+        return [rows.to_candidate(row, parents.get(row[0], ())) for row in found]
 
     def evaluations(self) -> dict[int, Evaluation]:
-        """Every evaluation by candidate number, ascending."""
-        found = self._read(self._schema.ALL_EVALUATIONS)
+        """The first evaluation of every candidate that has one, by its number, ascending."""
+        return self._evaluations(self._schema.ALL_EVALUATIONS)
+
+    def remeasurements(self) -> list[Remeasurement]:
+        """Every proposal to measure a kernel again, by number, whether it has been or not."""
+        return [rows.to_remeasurement(row) for row in self._read(self._schema.ALL_REMEASUREMENTS)]
+
+    def remeasured(self) -> dict[int, Evaluation]:
+        """What was measured again, by the number of the proposal, ascending."""
+        return self._evaluations(self._schema.ALL_FURTHER)
+
+    def _evaluations(self, statement: Executable) -> dict[int, Evaluation]:
+        found = self._read(statement)
         timings: dict[int, list[rows.Row]] = {}
-        for row in self._read(self._schema.ALL_TIMINGS):
+        for row in self._read(self._schema.ALL_TIMINGS) if found else ():
             timings.setdefault(row[0], []).append(row)
         return {row[0]: rows.to_evaluation(row, timings.get(row[0], ())) for row in found}
 
     def evaluation(self, number: int) -> Evaluation | None:
-        """The evaluation of one candidate; None when it has none."""
+        """The first evaluation of a candidate, or what a remeasurement found; None without one."""
         found = self._read(self._schema.ONE_EVALUATION, {"number": number})
         if not found:
             return None
@@ -199,18 +243,40 @@ class Store:
         return self.evaluation(found[0][0]) if found else None
 
     def kernels(self) -> list[Kernel]:
-        """Every evaluated candidate with its evaluation, by number."""
-        evaluations = self.evaluations()
-        return [
-            Kernel(candidate=candidate, evaluation=evaluations[candidate.number])
-            for candidate in self.candidates()
-            if candidate.number in evaluations
-        ]
+        """Every evaluated candidate, by number, with all that was measured of it.
+
+        The evaluation of a kernel that was measured again is the pooled one.
+        """
+        return list({kernel.number: kernel for kernel in self.history()}.values())
+
+    def history(self) -> list[Kernel]:
+        """Every judged kernel in the order in which the search heard of it.
+
+        One that was measured again comes anew each time, with the evaluation that all measurements
+        up to then make together.
+        """
+        evaluations, further = self.evaluations(), self.remeasured()
+        candidates = {candidate.number: candidate for candidate in self.candidates()}
+        again = {each.number: each.kernel for each in self.remeasurements()}
+        runs: dict[int, list[Evaluation]] = {}
+        found = []
+        for number in sorted({*evaluations, *(further.keys() & again.keys())}):
+            kernel = again.get(number, number)
+            runs.setdefault(kernel, []).append(evaluations.get(number) or further[number])
+            found.append(Kernel(candidates[kernel], pool(runs[kernel])))
+        return found
 
     def pending(self) -> list[Candidate]:
         """Proposals without an evaluation, by number: what was under way when a run ended."""
         evaluated = set(self.evaluations())
         return [c for c in self.candidates() if c.number not in evaluated]
+
+    @property
+    def queries(self) -> Queries:
+        """Lists and ancestry without sources; for runs of any length."""
+        from populations.queries import Queries
+
+        return Queries(self._schema.driver(self._connection), lambda: _translated(self._file))
 
     def lineage(self) -> Lineage:
         """The lineage of everything evaluated so far, rebuilt."""
@@ -303,11 +369,12 @@ def _check(connection: Connection, file: Path, fingerprint: str | None) -> None:
     application = connection.exec_driver_sql("PRAGMA application_id").scalar()
     if application != schema.APPLICATION_ID:
         raise StoreError(f"{file} is not a run of evo")
-    version = connection.exec_driver_sql("PRAGMA user_version").scalar()
-    if version != schema.SCHEMA_VERSION:
+    version = migrations.version_of(connection)
+    if not migrations.OLDEST <= version <= schema.SCHEMA_VERSION:
+        age = "newer" if version > schema.SCHEMA_VERSION else "older"
         raise StoreError(
-            f"{file} has schema {version}, but this evo reads schema {schema.SCHEMA_VERSION}: "
-            f"use the evo that wrote it"
+            f"{file} has schema {version}, which is {age} than this evo reads "
+            f"({migrations.OLDEST} to {schema.SCHEMA_VERSION}): use the evo that wrote it"
         )
     if fingerprint is None:
         return
@@ -339,19 +406,22 @@ def _acquire(file: Path) -> int:
 
 def _release(connection: Connection | None, lock: int | None) -> None:
     if connection is not None:
-        connection.close()
-        connection.engine.dispose()
+        from populations import schema
+
+        schema.close(connection)
     if lock is not None:
         os.close(lock)
 
 
 @contextmanager
 def _translated(file: Path) -> Iterator[None]:
-    """Turn SQLAlchemy's errors into a StoreError of one line."""
+    """Turn the database's errors into a StoreError of one line."""
+    import sqlite3
+
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, sqlite3.Error) as error:
         reason = getattr(error, "orig", None) or error
         raise StoreError(f"{file}: {reason}".splitlines()[0]) from error

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import random
 from pathlib import Path
 
-from benchmarks import rate, report
+from benchmarks import noise, rate, report, store
 from benchmarks.__main__ import main
 from benchmarks.tree import memory, tree
 
@@ -89,3 +91,36 @@ def test_a_judgement_is_taken_apart_into_stages(tmp_path: Path, capsys):
     assert found["refused"]["device_s"] == 0
     assert found["passed"]["device_s"] > found["wrong"]["device_s"] > 0
     assert "lease of one judgement" in capsys.readouterr().out
+
+
+def test_a_small_store_is_grown_and_asked(tmp_path: Path, capsys):
+    file = tmp_path / "numbers.json"
+    assert main(["store", "--stored", "60", "--repeats", "1", "--json", str(file)]) == 0
+    found = json.loads(file.read_text(encoding="utf-8"))["store"]
+    assert found["ask"]["list"]["rows"] == 60
+    assert 0 < found["insert"]["evaluation"]["median_s"] < 1
+    assert found["source_bytes"] < found["bytes"] < 100_000
+    assert "insert of a candidate" in capsys.readouterr().out
+
+
+def test_grown_kernels_are_as_large_as_real_ones():
+    kernels = list(store.grow(1500, random.Random(1)))
+    sizes = [len(kernel.source) for kernel in kernels[300:]]
+    assert min(sizes) > 2500
+    assert max(sizes) < 7000
+    assert {len(kernel.candidate.parents) for kernel in kernels[300:]} == {2, 3}
+    assert len({kernel.candidate.digest for kernel in kernels}) == len(kernels)
+
+
+def test_measuring_again_keeps_outliers_from_steering():
+    """A claim about many searches, on worlds that are drawn once and for all."""
+    found = noise.measure(80, 12, (0, 2))["remeasure"]
+    never, twice = found["0"], found["2"]
+    # Most searches end on an outlier where nothing is measured again.
+    assert never["steered"] >= 0.3
+    assert twice["steered"] <= 0.1
+    assert twice["misled"] < never["misled"] / 3
+    assert abs(math.log(twice["believed"])) < 0.05 < math.log(never["believed"])
+    assert never["again"] == 0 < twice["again"] < 0.5
+    # What is spent on it is not lost: the champion is at least about as fast in truth.
+    assert twice["gain"][2] > 1

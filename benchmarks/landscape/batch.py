@@ -237,22 +237,19 @@ class Batch:
 
     def _child(self) -> Child:
         folder = Path(tempfile.mkdtemp(dir=self._folder))
-        cache = self._folder / "triton"
-        cache.mkdir(exist_ok=True)
         setting = Setting(
             spec=self._spec,
             model_seed=self._model_seed,
             check_seed=self._check_seed,
             timed_seeds=self._timed_seeds,
             folder=str(folder),
-            cache=str(cache),
         )
         limits = Limits(
             memory_bytes=self._spec.memory_bytes,
             processes=self._spec.processes,
             # Of a process that compiles hundreds of kernels.
             cpu_s=3600.0,
-            write=(folder, cache),
+            write=(folder,),
             devices=self._spec.device == "cuda",
         )
         return Child(self._zygote, setting, limits)

@@ -52,7 +52,6 @@ class Setting:
         check_seed: Of the inputs of the check.
         timed_seeds: Of the sets of inputs of timed calls, the baselines' too.
         folder: Private, writable.
-        cache: For what Triton compiles; shared by all processes of a landscape, writable.
     """
 
     spec: EvaluationSpec
@@ -60,7 +59,6 @@ class Setting:
     check_seed: int
     timed_seeds: tuple[int, ...]
     folder: str
-    cache: str
 
 
 def serve(channel: Any, setting: Setting) -> None:
@@ -95,7 +93,8 @@ class _Bench:
         self._folder = Path(setting.folder)
         self._number = 0
         self._model: Any = None
-        os.environ["TRITON_CACHE_DIR"] = setting.cache
+        # Each process is a user of its own and can write nobody else's.
+        os.environ["TRITON_CACHE_DIR"] = str(self._folder / "triton")
         os.environ["HOME"] = os.environ["TMPDIR"] = str(self._folder)
         tempfile.tempdir = str(self._folder)
         os.chdir(self._folder)

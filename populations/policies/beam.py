@@ -83,4 +83,5 @@ class Beam:
     def remeasured(self, kernel: Kernel) -> None:
         """Put the new estimate in the old one's place."""
         self._next.remeasured(kernel)
-        self._beam = tuple(kernel if k.number == kernel.number else k for k in self._beam)
+        beam = tuple(kernel if k.number == kernel.number else k for k in self._beam)
+        self._beam = tuple(k for k in beam if k.passed) or beam

@@ -51,4 +51,7 @@ class Control:
     def remeasured(self, kernel: Kernel) -> None:
         """Put the new estimate in the old one's place."""
         self._best.remeasured(kernel)
-        self._passed[kernel.number] = kernel
+        if kernel.passed:
+            self._passed[kernel.number] = kernel
+        else:
+            self._passed.pop(kernel.number, None)

@@ -16,6 +16,7 @@ from typing import Any
 
 from populations.kernel import Kernel
 from populations.parameters import values
+from populations.policies.arrays import array_bytes
 
 Descriptor = Callable[[Kernel], str]
 UNKNOWN = "unknown"
@@ -23,6 +24,7 @@ UNKNOWN = "unknown"
 # Upper ends of bins; what is above the last has a bin of its own. A block with at most 48 KiB of
 # shared memory fits on any device, one with 100 KiB fits twice on recent ones.
 _SHARED_KIB = (0, 16, 48, 100)
+_CACHED_KIB = (0, 32, 512, 4096)
 _TILE = (1 << 8, 1 << 12, 1 << 16)
 _LAUNCHES = (0, 1, 2, 4)
 _LINES = (40, 80, 160, 320)
@@ -40,14 +42,17 @@ def bottleneck(kernel: Kernel) -> str:
 def memory(kernel: Kernel) -> str:
     """Memory per block: shared memory of the kernel that asks for most, KiB.
 
-    Where the compiler was not asked, the elements of a tile: the product of the launch parameters
-    whose names say BLOCK or TILE.
+    Of C++ the arrays of its own, in KiB by levels of cache. Of others, where the compiler was not
+    asked, the elements of a tile: the product of the launch parameters whose names say BLOCK or
+    TILE.
     """
     found = _diagnostics(kernel).get("kernels")
     sizes = [_mapping(k).get("shared_bytes") for k in (found if isinstance(found, list) else ())]
     known = [size for size in sizes if isinstance(size, int)]
     if known:
         return _bin(max(known) / 1024, _SHARED_KIB, " KiB")
+    if kernel.candidate.language == "cpp":
+        return _bin(array_bytes(kernel.source) / 1024, _CACHED_KIB, " KiB")
     tile = [
         value
         for name, value in values(kernel.source).items()

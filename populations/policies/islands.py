@@ -154,7 +154,10 @@ class Islands:
         """Put the new estimate in the old one's place on every island."""
         self._seeds = [kernel if k.number == kernel.number else k for k in self._seeds]
         for island in self._islands:
-            island.population.remeasured(kernel)
+            if kernel.number in _numbers(island):
+                island.population.remeasured(kernel)
+                # Or an island would wait in vain for a child as good as its lucky one.
+                island.best = max(member.fitness for member in island.population.members)
 
     def _settle_everywhere(self, kernel: Kernel) -> Change:
         self._seeds.append(kernel)

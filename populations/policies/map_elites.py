@@ -68,9 +68,14 @@ class MapElites:
 
     def remeasured(self, kernel: Kernel) -> None:
         """Put the new estimate in the old one's place, in the same cell."""
-        for cell, elite in self._elites.items():
-            if elite.number == kernel.number:
-                self._elites[cell] = kernel
+        cell = next((c for c, elite in self._elites.items() if elite.number == kernel.number), None)
+        if cell is None:
+            return
+        if kernel.passed:
+            self._elites[cell] = kernel
+        else:
+            del self._elites[cell]
+            self._failed.insert(kernel)
 
 
 def _rank(kernel: Kernel) -> tuple[tuple[float, float], int]:

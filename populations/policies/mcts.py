@@ -135,11 +135,26 @@ class TreeSearch:
         """Put the new estimate in the old one's place, and sum up again."""
         self._best.remeasured(kernel)
         self._nodes[kernel.number].kernel = kernel
+        if not kernel.passed:
+            self._remove(self._nodes[kernel.number])
         for node in (self._root, *self._nodes.values()):
             node.total, node.passed, node.best = 0.0, 0, -math.inf
         self._least, self._greatest = math.inf, -math.inf
         for node in self._nodes.values():
             self._reward(node)
+
+    def _remove(self, node: _Node) -> None:
+        """Nobody descends to a kernel that fails now; its children stay, with the one above."""
+        assert node.kernel is not None  # noqa: S101 - only the root has none
+        if node.kernel.number not in self._passed:
+            return
+        self._passed.remove(node.kernel.number)
+        above = node.parent or self._root
+        above.children.remove(node)
+        for child in node.children:
+            child.parent = above
+            above.children.append(child)
+        node.children = []
 
     def _reward(self, node: _Node) -> None:
         assert node.kernel is not None  # noqa: S101 - only the root has none

@@ -81,9 +81,14 @@ class Nsga2:
 
     def remeasured(self, kernel: Kernel) -> None:
         """Put the new estimate in the old one's place, and sort again."""
-        if any(m.kernel.number == kernel.number for m in self._members):
-            others = [m for m in self._members if m.kernel.number != kernel.number]
-            self._choose([*others, objectives(kernel)])
+        others = [m for m in self._members if m.kernel.number != kernel.number]
+        if len(others) == len(self._members):
+            return
+        if kernel.passed:
+            others.append(objectives(kernel))
+        else:
+            self._failed.insert(kernel)
+        self._choose(others)
 
     def _choose(self, pool: Iterable[Individual]) -> None:
         from deap.tools import selNSGA2, sortNondominated

@@ -78,4 +78,7 @@ class Policy(Protocol):
         """Hear that nothing came of a proposal. In the order of numbers, among the insertions."""
 
     def remeasured(self, kernel: Kernel) -> None:
-        """Take a better estimate of an inserted kernel: same candidate, new evaluation, passed."""
+        """Take a better estimate of an inserted kernel that passed: same candidate, new evaluation.
+
+        A kernel may have failed this time; then it is no parent any more, unless no other is left.
+        """

@@ -192,6 +192,29 @@ def test_a_better_estimate_takes_the_place_of_the_first(name, script, which, log
 
 
 @each_policy
+@brisk
+@given(script=scripts, which=st.integers(0, 5))
+def test_a_kernel_that_fails_when_it_is_measured_again_leaves(name, script, which):
+    policy = Play(made(name)).run(script).policy
+    members = [member for member in policy.members if member.passed]
+    if len(members) < 2:
+        return
+    old = members[which % len(members)]
+    policy.remeasured(Kernel(old.candidate, evaluation(None)))
+    assert old.number not in numbers(k for k in policy.members if k.passed)
+    assert all(
+        parent is not old for n in range(9) for parent in policy.parents(2, random.Random(n))
+    )
+    # And everything goes on.
+    for each in range(5):
+        number = 10_000 + each
+        chosen = policy.parents(1, random.Random(each))
+        policy.proposed(number, numbers(chosen))
+        policy.insert(kernel(number, Step("ab"[each % 2], logs=(1.5, 1.5)), tuple(numbers(chosen))))
+    assert policy.members[0].passed
+
+
+@each_policy
 def test_failures_lead_nowhere_once_something_has_passed(name):
     policy = made(name)
     policy.insert(kernel(0, Step(logs=None)))

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from populations.errors import StoreError
-from populations.kernel import Candidate
+from populations.kernel import Candidate, Kernel
 from populations.outcome import Evaluation, Outcome, Speedup, Timing
-from populations.rows import Trial
+from populations.pooling import pool
+from populations.rows import Remeasurement, Trial
 from populations.store import Store
 from tests.contracts.samples import failed, passed, quick
 
@@ -135,6 +136,56 @@ def test_text_that_utf8_cannot_hold_does_not_stop_a_run(store):
     store.add_candidate(CANDIDATE)
     store.add_evaluation(0, replace(failed(), diagnostics="bad \udcff byte"))
     assert store.evaluation(0) == replace(failed(), diagnostics="bad \\udcff byte")
+
+
+def test_what_is_measured_again_is_kept_beside_the_first_and_pooled(kind, tmp_path):
+    child = Candidate(1, "y", "cpp", "merge", (0,))
+    with kind.create(tmp_path, experiment="", fingerprint="f1") as store:
+        for candidate in (CANDIDATE, child):
+            store.add_candidate(candidate)
+            store.add_evaluation(candidate.number, passed(1.0 + candidate.number))
+        store.add_remeasurement(Remeasurement(2, 1))
+        store.add_remeasurement(Remeasurement(3, 0))
+        store.add_remeasurement(Remeasurement(4, 1))
+        store.add_evaluation(4, EVALUATION, kernel=1)
+        store.add_evaluation(2, passed(3.0), kernel=1)
+    with kind.open(tmp_path, fingerprint="f1") as store:
+        assert store.remeasurements() == [
+            Remeasurement(2, 1),
+            Remeasurement(3, 0),
+            Remeasurement(4, 1),
+        ]
+        assert store.remeasured() == {2: passed(3.0), 4: EVALUATION}
+        # What was found first stays what it was.
+        assert store.evaluations() == {0: passed(1.0), 1: passed(2.0)}
+        assert store.find(child.digest) == passed(2.0)
+        twice = pool([passed(2.0), passed(3.0)])
+        thrice = pool([passed(2.0), passed(3.0), EVALUATION])
+        assert store.history() == [
+            Kernel(CANDIDATE, passed(1.0)),
+            Kernel(child, passed(2.0)),
+            Kernel(child, twice),
+            Kernel(child, thrice),
+        ]
+        assert store.kernels() == [Kernel(CANDIDATE, passed(1.0)), Kernel(child, thrice)]
+        assert store.lineage().get(1).evaluation == thrice
+        assert store.pending() == []
+
+
+def test_a_remeasurement_needs_its_kernel_and_comes_once(store):
+    store.add_candidate(CANDIDATE)
+    store.add_evaluation(0, passed(1.0))
+    with pytest.raises(StoreError):
+        store.add_remeasurement(Remeasurement(5, 4))
+    store.add_remeasurement(Remeasurement(5, 0))
+    with pytest.raises(StoreError):
+        store.add_remeasurement(Remeasurement(5, 0))
+    store.add_evaluation(5, passed(2.0), kernel=0)
+    with pytest.raises(StoreError):
+        store.add_evaluation(5, passed(2.0), kernel=0)
+    with pytest.raises(StoreError):
+        store.add_evaluation(6, passed(2.0), kernel=4)
+    assert store.remeasured() == {5: passed(2.0)}
 
 
 def test_the_lineage_is_rebuilt(store):

@@ -1,7 +1,7 @@
 import pytest
 
 from evo.budget import Budget, Spent, remaining, time_left_s
-from evo.events import BaselinesMeasured, Finished, Judged, Proposed, Resumed
+from evo.events import BaselinesMeasured, Finished, Judged, Proposed, Remeasured, Resumed
 from evo.progress import KEPT, Progress
 from populations.outcome import Outcome
 from tests.evo.samples import BASELINES, kernel, started
@@ -104,3 +104,21 @@ def test_resumed_run_goes_on_counting(progress):
     progress.add(judged(kernel(3, 1.0), evaluations=4, wall_s=21.0))
     assert progress.best is kernels[2]
     assert progress.outcomes[Outcome.PASSED] == 3
+
+
+def test_a_champion_that_is_measured_down_is_shown_with_its_successor(progress):
+    lucky, honest = kernel(1, 3.0), kernel(2, 1.5)
+    progress.add(judged(lucky, is_best=True, evaluations=1))
+    progress.add(judged(honest, evaluations=2))
+    progress.add(
+        Remeasured(kernel=kernel(1, 1.2), champion=honest, is_new=True, spent=Spent(evaluations=3))
+    )
+    assert progress.best is honest
+    assert [improvement.kernel for improvement in progress.improvements] == [lucky, honest]
+    assert progress.spent.evaluations == 3
+    better = kernel(2, 1.6)
+    progress.add(
+        Remeasured(kernel=better, champion=better, is_new=False, spent=Spent(evaluations=4))
+    )
+    assert progress.best is better
+    assert len(progress.improvements) == 2

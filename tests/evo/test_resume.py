@@ -24,7 +24,14 @@ class Cut(BaseException):
 class Cutting:
     """A store that is cut off right before or right behind one of its commits."""
 
-    WRITES = ("add_candidate", "add_evaluation", "add_trial", "add_event", "set_meta")
+    WRITES = (
+        "add_candidate",
+        "add_remeasurement",
+        "add_evaluation",
+        "add_trial",
+        "add_event",
+        "set_meta",
+    )
 
     def __init__(self, store: Store, *, at: int, before: bool) -> None:
         self._store = store
@@ -36,11 +43,11 @@ class Cutting:
         if name not in self.WRITES:
             return method
 
-        def write(*arguments):
+        def write(*arguments, **options):
             self._left -= 1
             if self._left < 0 and self._before:
                 raise Cut
-            method(*arguments)
+            method(*arguments, **options)
             if self._left < 0:
                 raise Cut
 

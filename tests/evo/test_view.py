@@ -5,7 +5,15 @@ import sys
 import pytest
 
 from evo.budget import Spent
-from evo.events import BaselinesMeasured, Finished, Judged, Message, Proposed, Resumed
+from evo.events import (
+    BaselinesMeasured,
+    Finished,
+    Judged,
+    Message,
+    Proposed,
+    Remeasured,
+    Resumed,
+)
 from evo.tables import workload_rows
 from evo.view import PlainView, terminal_view
 from populations.outcome import Outcome
@@ -136,3 +144,15 @@ def test_counts_every_outcome_as_evaluation(shown, clock):
     clock.now += 20
     [line] = shown(judged(kernel(0, outcome=Outcome.REJECTED), evaluations=1, wall_s=20.0))
     assert "1 evaluations, 0 passed, best none yet" in line
+
+
+def test_a_crown_that_changes_hands_by_measuring_again_has_its_line(shown):
+    now = Spent(wall_s=5.0)
+    lucky, honest = kernel(4, 1.2), kernel(2, 1.5)
+    quiet = Remeasured(kernel=honest, champion=honest, is_new=False, spent=now)
+    assert shown(quiet) == []
+    (line,) = shown(Remeasured(kernel=lucky, champion=honest, is_new=True, spent=now))
+    assert "#2" in line
+    assert "measured again, #4 is 1.20x" in line
+    (line,) = shown(Remeasured(kernel=kernel(2, None), champion=None, is_new=True, spent=now))
+    assert "no champion" in line

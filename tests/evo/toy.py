@@ -14,7 +14,9 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 from evo.budget import Budget
@@ -57,6 +59,20 @@ def judge(source: str) -> Evaluation:
     speedup = Speedup(math.exp(log), math.exp(log - 0.01), math.exp(log + 0.01))
     timing = Timing("w", "eager", 1.0 / speedup.value, 1.0, speedup, (log,))
     return Evaluation(Outcome.PASSED, 4, 4, timings=(timing,), speedup=speedup, device_s=0.5)
+
+
+def noisy(candidate: Candidate) -> Evaluation:
+    """A measurement that is off by some percent, and sometimes by far; each number is a moment."""
+    evaluation = judge(candidate.source)
+    if evaluation.speedup is None:
+        return evaluation
+    rng = random.Random(f"{candidate.source}:{candidate.number}")
+    if rng.random() < 0.02:
+        return Evaluation(Outcome.WRONG_VALUES, 3, 4, diagnostics="a race", device_s=0.5)
+    log = evaluation.speedup.log + rng.gauss(0.0, 0.05) + 0.5 * (rng.random() < 0.05)
+    speedup = Speedup(math.exp(log), math.exp(log - 0.08), math.exp(log + 0.08))
+    timing = Timing("w", "eager", 1.0 / speedup.value, 1.0, speedup, (log,))
+    return replace(evaluation, timings=(timing,), speedup=speedup)
 
 
 class Switch:
@@ -122,13 +138,14 @@ def operators():
 class Immediate:
     """Answers at once, and remembers what it was asked."""
 
-    def __init__(self) -> None:
+    def __init__(self, answer: Callable[[Candidate], Evaluation] | None = None) -> None:
         self.asked: list[Candidate] = []
+        self.answer = answer or (lambda candidate: judge(candidate.source))
 
     def submit(self, candidate: Candidate) -> Future[Evaluation]:
         self.asked.append(candidate)
         future: Future[Evaluation] = Future()
-        future.set_result(judge(candidate.source))
+        future.set_result(self.answer(candidate))
         return future
 
     def close(self) -> None:
@@ -138,8 +155,8 @@ class Immediate:
 class Delayed(Immediate):
     """Answers from several threads after random delays."""
 
-    def __init__(self, *, workers: int, delay_s: float, seed: int) -> None:
-        super().__init__()
+    def __init__(self, answer=None, *, workers: int, delay_s: float, seed: int) -> None:
+        super().__init__(answer)
         self._rng = random.Random(seed)
         self._delay_s = delay_s
         self._pool = ThreadPoolExecutor(workers)
@@ -150,7 +167,7 @@ class Delayed(Immediate):
 
     def _judge(self, candidate: Candidate, delay_s: float) -> Evaluation:
         time.sleep(delay_s)
-        return judge(candidate.source)
+        return self.answer(candidate)
 
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)
@@ -159,8 +176,8 @@ class Delayed(Immediate):
 class NewestFirst(Immediate):
     """Answers the latest question first, after a moment in which others may come."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, answer=None) -> None:
+        super().__init__(answer)
         self._open: list[tuple[Candidate, Future[Evaluation]]] = []
         self._closed = False
         self._thread = threading.Thread(target=self._work)
@@ -177,7 +194,7 @@ class NewestFirst(Immediate):
             time.sleep(0.002)
             if self._open:
                 candidate, future = self._open.pop()
-                future.set_result(judge(candidate.source))
+                future.set_result(self.answer(candidate))
 
     def close(self) -> None:
         self._closed = True
@@ -211,6 +228,7 @@ def search(
     *,
     seed: int = 1,
     in_flight: int = 4,
+    remeasure: int = 0,
     observer: Recorder | None = None,
     parts: dict[str, object] | None = None,
     **limits: float,
@@ -234,6 +252,7 @@ def search(
         in_flight=in_flight,
         device="cpu",
         edits=1.6,
+        remeasure=remeasure,
     )
 
 

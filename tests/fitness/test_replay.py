@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from fitness.replay import Recorded
@@ -26,3 +28,10 @@ def test_closed_twice_and_cancelled_afterwards():
     recorded.close()
     recorded.close()
     assert recorded.submit(KNOWN).cancelled()
+
+
+def test_what_was_measured_again_is_told_by_its_number():
+    first, second = Evaluation(Outcome.REJECTED), Evaluation(Outcome.TIMEOUT)
+    recorded = Recorded({KNOWN.digest: first}.get, {9: second}.get)
+    assert recorded.submit(KNOWN).result() is first
+    assert recorded.submit(replace(KNOWN, number=9)).result() is second

@@ -165,6 +165,14 @@ def test_short_calls_are_batched_and_cheap():
     assert tiny.calls * 0.002 < 5.0
 
 
+def test_a_hold_shorter_than_asked_for_is_nobodys_doing():
+    clock = Clock()
+    ours = Fake("candidate", clock, 1.0)
+    ours.held_ms = 50.0
+    rounds = measure(ours, Fake("eager", clock, 1.0), clock=clock)
+    assert rounds.median_ms("candidate") == pytest.approx(1.0)
+
+
 def two_processors(monkeypatch):
     monkeypatch.setattr(timing.os, "sched_getaffinity", lambda _: {3, 5})
 

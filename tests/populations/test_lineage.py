@@ -167,3 +167,28 @@ def test_opening_a_lineage_imports_nothing_heavy():
 def test_an_empty_lineage_can_be_exported(tmp_path):
     Lineage().write_graphml(tmp_path / "empty.graphml")
     assert len(nx.read_graphml(tmp_path / "empty.graphml")) == 0
+
+
+def test_a_better_estimate_takes_the_place_of_the_first(tree):
+    before = list(tree.kernels)
+    better = kernel(2, value=9.0, parents=(0,), operator="unroll")
+    tree.remeasured(better)
+    assert tree.get(2) is better
+    assert list(tree.kernels) == before
+    assert tree.graph().nodes[2]["speedup"] == 9.0
+    with pytest.raises(KeyError):
+        tree.remeasured(kernel(99))
+    with pytest.raises(ValueError, match="another one"):
+        tree.remeasured(kernel(2, source="something else", parents=(0,)))
+
+
+def test_a_long_lineage_answers_at_once_without_networkx():
+    code = (
+        "import sys; from tests.contracts.samples import kernel; "
+        "from populations.lineage import Lineage; found = Lineage(); "
+        "[found.add(kernel(n, parents=tuple({max(n - 1, 0), n // 2}) if n else ())) "
+        "for n in range(2000)]; "
+        "assert found.ancestors(1999) == list(range(1999)); assert found.children(3) == [4, 6, 7]; "
+        "assert 'networkx' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,7 +1,9 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from populations.statistics import COLUMNS, Progress
-from tests.contracts.samples import kernel
+from tests.contracts.samples import kernel, quick
 
 
 def crowned(*kernels):
@@ -48,6 +50,23 @@ def test_nobody_is_champion_before_one_passes():
     assert line == []
 
 
+@quick
+@given(
+    offers=st.lists(
+        st.tuples(st.one_of(st.none(), st.floats(0.1, 10)), st.floats(0, 0.5)), max_size=30
+    )
+)
+def test_the_crown_passes_to_who_wins_with_both_ends(offers):
+    progress = Progress()
+    for number, (value, spread) in enumerate(offers):
+        offered, leader = kernel(number, value=value, spread=spread), progress.champion
+        new, old = offered.evaluation.speedup, leader and leader.evaluation.speedup
+        wins = new is not None and (old is None or (new.low > old.low and new.value > old.value))
+        assert progress.insert(offered, [offered]) == wins
+        assert progress.champion is (offered if wins else leader)
+    assert len(progress.logbook) == len(offers)
+
+
 def test_a_champion_that_was_merely_lucky_gives_the_crown_back():
     progress, line = crowned(kernel(0, value=1.0), kernel(1, value=1.5), kernel(2, value=2.0))
     assert line == [0, 1, 2]
@@ -62,3 +81,25 @@ def test_a_kernel_that_was_unlucky_takes_the_crown():
     assert not progress.remeasured(kernel(1, value=0.95))
     assert progress.remeasured(kernel(1, value=1.1))
     assert progress.champion.number == 1
+
+
+def test_whoever_came_while_a_lucky_champion_reigned_is_asked_again():
+    progress = Progress()
+    for each in (kernel(0), kernel(1, value=9.0), kernel(2, value=1.5), kernel(3, value=1.2)):
+        progress.insert(each)
+    assert progress.champion.number == 1
+    assert progress.remeasured(kernel(1, value=1.1))
+    assert progress.champion.number == 2
+
+
+def test_a_champion_that_fails_when_measured_again_leaves_the_line():
+    progress = Progress()
+    progress.insert(kernel(0))
+    progress.insert(kernel(1, value=2.0))
+    assert progress.remeasured(kernel(1, value=None))
+    assert progress.champion.number == 0
+    assert [entry.kernel.number for entry in progress.hall_of_fame] == [0]
+    assert progress.remeasured(kernel(0, value=None))
+    assert progress.champion is None
+    assert progress.insert(kernel(2, value=0.5))
+    assert progress.champion.number == 2

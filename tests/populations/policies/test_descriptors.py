@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from populations.kernel import Kernel
+from populations.policies.arrays import array_bytes
 from populations.policies.descriptors import (
     DESCRIPTORS,
     UNKNOWN,
@@ -48,6 +49,41 @@ def test_memory_of_a_kernel_that_was_not_looked_at_is_its_tile():
     assert memory(described(source=tile.format(16))) == "at most 256 elements"
     assert memory(described(source=tile.format(64))) == "at most 4096 elements"
     assert memory(described(source="WARPS = 4  # tune: 4, 8\n")) == UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("", 0),
+        ("    float a[16];\n", 64),
+        ("    alignas(64) float a[4][8];\n    double b[2] = {0};\n", 144),
+        (
+            "const int A = 2;  // tune: 1, 2\nconstexpr int n = A * (50 + 1);\nfloat x[n];",
+            408,
+        ),
+        ("#define TILE 32  // tune: 16, 32\n__shared__ float t[TILE][TILE + 1];\n", 4224),
+        ("    float a[n];\n    float b[2];\n", 8),
+        ("    float a[sizeof(x)];\n    return a[3];\n", 0),
+        ("constexpr int n = 1 / 0;\nfloat a[n];\nfloat b[0];\nfloat c[-3];\n", 0),
+    ],
+)
+def test_arrays_of_cpp_are_added_up(text, size):
+    assert array_bytes(text) == size
+
+
+def test_memory_of_cpp_is_what_its_arrays_take():
+    for count, found in ((8, "at most 32 KiB"), (1 << 16, "at most 512 KiB")):
+        source = CPP.replace(
+            "        float sum", f"        float kept[{count}];\n        float sum"
+        )
+        assert memory(described(source=source, language="cpp")) == found
+    assert memory(described(source=CPP, language="cpp")) == "at most 0 KiB"
+
+
+@quick
+@given(source=st.text(alphabet="floatin [](){};=*/+-0129\nABconstexpr#define"))
+def test_any_text_has_a_size(source):
+    assert array_bytes(source) >= 0
 
 
 def test_launches_are_counted_or_read_off_the_source():

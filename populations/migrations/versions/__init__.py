@@ -1,0 +1,1 @@
+"""One module per schema, each with the step from the one before."""

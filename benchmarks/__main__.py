@@ -86,7 +86,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=int, default=20, help="of tuning (default: 20)")
     parser.add_argument("--tables", type=Path, nargs="*", default=[], help="of tuning: files")
     parser.add_argument(
-        "--samplers", default="", help=f"of tuning, separated by commas: {', '.join(tuning.SAMPLERS)}"
+        "--samplers",
+        default="",
+        help=f"of tuning, separated by commas: {', '.join(tuning.SAMPLERS)}",
     )
     parser.add_argument("--in-flight", type=int, default=4, help="of tuning (default: 4)")
     parser.add_argument("--json", type=Path, help="where the numbers go (runs/benchmarks/...)")

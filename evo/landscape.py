@@ -37,9 +37,10 @@ def landscape_of(config: Config) -> Landscape | None:
         raise ConfigError(f"{where}: the table has a seed of its own; leave out [seeds]")
     if config.models:
         raise ConfigError(f"{where}: what models write is in no table; leave out [[models]]")
-    if config.target.device not in ("auto", table.device):
+    wanted = config.target.device
+    if wanted not in ("auto", table.device):
         raise ConfigError(
-            f'{where}: was measured on {table.device}, but [target] device = "{config.target.device}"'
+            f'{where}: was measured on {table.device}, but [target] device = "{wanted}"'
         )
     return table
 

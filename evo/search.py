@@ -32,24 +32,15 @@ from operators.credit import Credit
 from operators.dialogue import Conversation
 from operators.llm.desk import Desk
 from operators.operator import Brief, Inapplicable, Operator, Situation, Variation
-<<<<<<< HEAD
-from operators.tuning import hopeless, inherit, trial_of
-=======
-from operators.tuning import inherit
->>>>>>> main
+from operators.tuning import hopeless, inherit
 from populations.errors import StoreError
 from populations.estimates import Estimates
 from populations.kernel import Candidate, Kernel
 from populations.lineage import Lineage
 from populations.outcome import Evaluation
-<<<<<<< HEAD
 from populations.parameters import Value
-from populations.policies.policy import CHANGES, Change, Policy
-from populations.rows import Event, Proposal
-=======
 from populations.policies.policy import Change, Policy
 from populations.rows import Proposal, Remeasurement
->>>>>>> main
 from populations.statistics import Progress
 from populations.store import Store
 
@@ -319,13 +310,8 @@ class Search:
                 self._pending.known(candidate, evaluation)
             else:
                 again.append(candidate)
-<<<<<<< HEAD
                 self._pending.submit(candidate, self._hopeless(candidate))
-            if candidate is not None and number not in proposals:
-=======
-                self._pending.submit(candidate)
             if candidate is not None and number not in past.proposals:
->>>>>>> main
                 self._digests.add(candidate.digest)
             # A candidate of a model may have other parents than those its proposal was made with.
             made = past.proposals.get(number) or candidate

@@ -21,6 +21,7 @@ command, clocks, digest of the problem).
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -193,7 +194,8 @@ class Landscape:
 
     def pairs(self, row: int) -> list[float]:
         """The raw log ratios of a row, in order."""
-        return [ratio for ratio in self.arrays["log_ratios"][row].tolist() if ratio == ratio]
+        ratios: list[float] = self.arrays["log_ratios"][row].tolist()
+        return [ratio for ratio in ratios if not math.isnan(ratio)]
 
     def variant_of(self, source: str) -> int | None:
         """Number of the variant of which a source is a point, measured or not."""

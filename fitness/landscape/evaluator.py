@@ -84,10 +84,11 @@ class TableEvaluator:
         self._closed = True
 
     def drawn(self, candidate: Candidate, row: int, count: int = 0) -> tuple[float, ...]:
-        """Log ratios of one measurement: `count` of them, or as many as the table has."""
+        """Log ratios of one measurement: `count` of them, or as many as one had for the table."""
         pairs = self.landscape.pairs(row)
+        count = count or min(len(pairs), self.landscape.rounds)
         rng = random.Random(f"{self._seed}:{candidate.digest}:{candidate.number}:{count}")
-        return tuple(rng.choices(pairs, k=count or len(pairs)))
+        return tuple(rng.choices(pairs, k=count))
 
     def timing(self, candidate: Candidate, row: int, count: int = 0) -> Timing:
         """One measurement of a row that passed."""

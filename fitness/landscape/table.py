@@ -14,7 +14,7 @@ The file is a NumPy archive (compressed, no pickle) of these arrays, a row for e
 
 and `about`, a JSON text: `name`, `language`, `device`, `workload`, `baseline`, `edits` (names, in
 the order in which they are made, with operators and needs), `variants` (edits and source of each),
-`parameters` (name -> choices), `outcomes`, `texts`, and `provenance` (machine, versions, date,
+`parameters` (name -> choices), `outcomes`, `texts`, `rounds` (of one measurement), and `provenance` (machine, versions, date,
 command, clocks, digest of the problem).
 """
 
@@ -149,6 +149,11 @@ class Landscape:
         """Every baseline's time, as measured before the points."""
         found = self.about.get("provenance", {}).get("baselines_ms", {})
         return dict(found) or {self.baseline: float(self.arrays["baseline_ms"].max())}
+
+    @property
+    def rounds(self) -> int:
+        """Rounds of one measurement, at most; a point measured several times has more."""
+        return int(self.about.get("rounds") or self.arrays["log_ratios"].shape[1])
 
     @property
     def seed(self) -> int:

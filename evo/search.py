@@ -47,6 +47,8 @@ from populations.store import Store
 # Proposals in one turn that may come to nothing (inapplicable, or a kernel known already) before
 # the turn is given up.
 ATTEMPTS = 60
+# The same before the search is given up, with any parents.
+LAST_ATTEMPTS = 300
 SEED = "seed"
 
 
@@ -236,19 +238,26 @@ class Search:
             if not reason and self._proposed():
                 continue
             if not self._pending:
+                # A policy whose parents are used up need not be the end of a search.
+                if not reason and self._proposed(anyone=True):
+                    continue
                 return reason or "no operator finds anything new"
             # A proposal that comes to nothing leaves room, and one that is judged something new.
             self._insert_early(record=not reason)
 
-    def _proposed(self) -> bool:
-        """Make and begin the next proposal; False when nothing new was found in this turn."""
+    def _proposed(self, *, anyone: bool = False) -> bool:
+        """Make and begin the next proposal; False when nothing new was found in this turn.
+
+        With `anyone`, every kernel that passed may be a parent and every operator has the same
+        chance, but no model is asked.
+        """
         doubtful = self._estimates.doubtful(self.champion, self.parts.policy.members)
         if doubtful is not None:
             self._pending.keep_finished()
             self.parts.store.add_remeasurement(Remeasurement(self._next, doubtful.number))
             self._measure_again(self._next, doubtful.number)
             return True
-        made = self._propose()
+        made = self._propose(anyone=anyone)
         if made is None:
             return False
         if isinstance(made, Candidate):
@@ -329,16 +338,22 @@ class Search:
         for candidate in again:
             self.parts.observer.notify(Proposed(candidate))
 
-    def _propose(self) -> Candidate | _Question | None:
+    def _propose(self, *, anyone: bool = False) -> Candidate | _Question | None:
         """Make the next candidate, or what to ask; None when nothing new was found in this turn."""
         rng = random.Random(f"{self._seed}:{self._next}")
         situation = self._situation(rng)
-        for _ in range(ATTEMPTS if self.lineage.kernels else 0):
-            operator = self.parts.operators[self.parts.credit.choose(rng)]
+        names, attempts = list(self.parts.operators), LAST_ATTEMPTS if anyone else ATTEMPTS
+        for _ in range(attempts if self.lineage.kernels else 0):
+            name = rng.choice(names) if anyone else self.parts.credit.choose(rng)
+            operator = self.parts.operators[name]
             arity = operator.arity
-            parents = self.parts.policy.parents(arity, rng) if arity else []
+            parents = self._parents(arity, rng, anyone=anyone)
+            if len(parents) < arity:
+                continue
             variation = operator.vary(parents, situation)
-            if isinstance(variation, Inapplicable):
+            if isinstance(variation, Inapplicable) or (
+                anyone and isinstance(variation, Conversation)
+            ):
                 continue
             if isinstance(variation, Conversation):
                 numbers = tuple(parent.number for parent in parents)
@@ -351,6 +366,14 @@ class Search:
             if candidate.digest not in self._digests:
                 return candidate
         return None
+
+    def _parents(self, count: int, rng: random.Random, *, anyone: bool) -> list[Kernel]:
+        if not count:
+            return []
+        if not anyone:
+            return self.parts.policy.parents(count, rng)
+        passed = [kernel for kernel in self.lineage.kernels.values() if kernel.passed]
+        return rng.sample(passed, min(count, len(passed)))
 
     def _situation(self, rng: random.Random) -> Situation:
         return Situation(

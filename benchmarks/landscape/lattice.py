@@ -188,7 +188,7 @@ def points(plan: Plan, variant: Variant) -> Iterator[Point]:
 
 def _edited(edit: Edit, source: str, operators: Mapping[str, _Editor]) -> str | None:
     for step in edit.steps:
-        # Always the same place: the note decides, and where several fit, the first seed to find one.
+        # Always the same place: the note decides; where several fit, the first seed to find one.
         tries = (
             operators[step.operator].apply(source, random.Random(seed), step.note)
             for seed in range(_SEEDS)

@@ -14,8 +14,8 @@ The file is a NumPy archive (compressed, no pickle) of these arrays, a row for e
 
 and `about`, a JSON text: `name`, `language`, `device`, `workload`, `baseline`, `edits` (names, in
 the order in which they are made, with operators and needs), `variants` (edits and source of each),
-`parameters` (name -> choices), `outcomes`, `texts`, `rounds` (of one measurement), and `provenance` (machine, versions, date,
-command, clocks, digest of the problem).
+`parameters` (name -> choices), `outcomes`, `texts`, `rounds` (of one measurement), and `provenance`
+(machine, versions, date, command, clocks, digest of the problem).
 """
 
 from __future__ import annotations

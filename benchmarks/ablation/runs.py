@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from fitness.landscape.evaluator import TableEvaluator
     from fitness.landscape.table import Landscape
 
-_MEMORY = Path("/dev/shm")
+# Where stores of runs that nobody keeps go; None: the usual place.
+MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ class Run:
     wall_s: float
 
 
-class _Watch:
+class Watch:
     """Notes each change of champion; the evaluations are the search's own count."""
 
     def __init__(self, evaluator: TableEvaluator) -> None:
@@ -110,7 +111,7 @@ def run(task: Task) -> Run:
     with judge_of(config, device_of(config)) as pool:
         table = landscape_of(config)
         assert table is not None  # noqa: S101 - the task names one
-        watch = _Watch(pool)  # type: ignore[arg-type]
+        watch = Watch(pool)  # type: ignore[arg-type]
         if task.arm in ENDS:
             ended = _drawn(task, table, watch)
         else:
@@ -128,12 +129,11 @@ def run(task: Task) -> Run:
     )
 
 
-def _searched(config: Config, pool: Any, table: Landscape, watch: _Watch) -> str:
+def _searched(config: Config, pool: Any, table: Landscape, watch: Watch) -> str:
     from evo.experiment import build_search
 
-    memory = str(_MEMORY) if _MEMORY.is_dir() else None
     with (
-        tempfile.TemporaryDirectory(prefix="evo-ablation-", dir=memory) as folder,
+        tempfile.TemporaryDirectory(prefix="evo-ablation-", dir=MEMORY) as folder,
         Store.create(
             Path(folder), experiment=config.text, fingerprint=config.fingerprint()
         ) as store,
@@ -144,7 +144,7 @@ def _searched(config: Config, pool: Any, table: Landscape, watch: _Watch) -> str
         return search.run([Kernel(seed, pool.evaluate(seed))])
 
 
-def _drawn(task: Task, table: Landscape, watch: _Watch) -> str:
+def _drawn(task: Task, table: Landscape, watch: Watch) -> str:
     """No search: points of the table as they come, the champion by the search's own rule."""
     from fitness.landscape.evaluator import TableEvaluator
 

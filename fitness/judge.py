@@ -23,6 +23,7 @@ from fitness.cases import Case, CaseBank
 from fitness.clocks import ClockError
 from fitness.contents import ContentsBank
 from fitness.correctness import Verdict
+from fitness.crowding import crowded
 from fitness.diagnostics.hook import examined
 from fitness.diagnostics.narrow import narrowed
 from fitness.diagnostics.summary import concluded
@@ -139,6 +140,8 @@ class Judge:
             progress.details |= concluded(progress.details)
             outcome, text = Outcome.PASSED, ""
         except Fault as fault:
+            if error := crowded(self.spec.torch_device, fault.text):
+                raise error from fault
             outcome, text, timings = fault.outcome, fault.text, []
             progress.details.update(fault.details)
         finally:

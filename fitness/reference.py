@@ -15,6 +15,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from fitness.answers import Traits, traits_of
+from fitness.crowding import no_room, ran_out
 from fitness.exchange import Tree, flatten, unflatten
 from fitness.problem import Problem
 from populations.errors import ProblemError
@@ -152,6 +153,8 @@ class Reference:
             with torch.no_grad():
                 return flatten(model(*unflatten(tree, tensors)))
         except Exception as error:
+            if ran_out(error):
+                raise no_room(self._device, "the reference") from error
             raise ProblemError(
                 f"{self._problem.path}: Model.forward raised {type(error).__name__}: "
                 f"{(str(error).splitlines() or [''])[0]}"
@@ -176,20 +179,24 @@ class Reference:
     def _in_float64(
         self, model: torch.nn.Module, tree: Tree, tensors: Sequence[torch.Tensor], *, forced: bool
     ) -> list[torch.Tensor] | None:
-        wide = [
-            t.to(self._device, torch.float64 if t.is_floating_point() else t.dtype, copy=True)
-            for t in tensors
-        ]
         before = torch.get_default_dtype()
         torch.set_default_dtype(torch.float64)
         try:
+            wide = [
+                t.to(self._device, torch.float64 if t.is_floating_point() else t.dtype, copy=True)
+                for t in tensors
+            ]
             with torch.no_grad():
                 arguments = unflatten(tree, wide)
                 if forced:
                     with _InFloat64():
                         return flatten(model.double()(*arguments))[1]
                 return flatten(model.double()(*arguments))[1]
-        except Exception:  # noqa: BLE001 - the model may refuse float64 in any way; another follows
+        except Exception as error:
+            if ran_out(error):
+                # Without golden values the rule would ask for the reference's very bits.
+                raise no_room(self._device, "the reference in float64") from error
+            # The model may refuse float64 in any way; another follows.
             return None
         finally:
             torch.set_default_dtype(before)

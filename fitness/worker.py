@@ -15,6 +15,7 @@ from fitness.baselines import BaselineClient
 from fitness.bench import prepare, settings_of
 from fitness.cases import CaseBank
 from fitness.contents import ContentsBank
+from fitness.crowding import no_room, ran_out
 from fitness.judge import Judge
 from fitness.lease import DeviceLease
 from fitness.problem import Problem
@@ -105,5 +106,7 @@ def _answer(judge: Judge, channel: Channel, request: tuple[str, Any]) -> tuple[s
         raise
     except EvoError as error:
         return "error", error
-    except Exception:  # noqa: BLE001 - our own mistake must reach the person, not end in silence
+    except Exception as error:  # noqa: BLE001 - our own mistake must reach the person
+        if ran_out(error):
+            return "error", no_room(judge.spec.torch_device, "the judge")
         return "broken", traceback.format_exc()

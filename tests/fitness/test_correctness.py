@@ -7,6 +7,7 @@ from fitness.correctness import compare_structure, compare_values, expect
 from fitness.exchange import TensorSpec, flatten, spec_of
 from fitness.problem import Problem
 from fitness.reference import Reference, round_mantissa
+from populations.errors import WorkerError
 from populations.outcome import Outcome
 
 MATMUL = """
@@ -247,6 +248,19 @@ def test_models_that_cannot_do_float64_fall_back(tmp_path):
         )
     )
     assert Judged(Problem(path)).result.method == "native"
+
+
+@pytest.mark.parametrize("error", ["torch.OutOfMemoryError('x')", "RuntimeError('out of memory')"])
+def test_a_lack_of_memory_is_no_reason_to_fall_back(tmp_path, error):
+    path = tmp_path / "problem.py"
+    path.write_text(
+        MATMUL.format(a="torch.randn(8, 64)", b="torch.randn(64, 8)").replace(
+            "return a @ b",
+            f"if a.dtype == torch.float64:\n            raise {error}\n        return a @ b",
+        )
+    )
+    with pytest.raises(WorkerError, match="cpu has no memory left for the reference in float64"):
+        Judged(Problem(path))
 
 
 def test_inputs_that_the_reference_changes_are_known(tmp_path):

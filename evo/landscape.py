@@ -6,6 +6,7 @@ are. Everything else is the same code.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,8 +54,10 @@ def device_of(config: Config) -> Device:
     return "cpu" if table.device == "cpu" else "cuda"
 
 
-def judge_of(config: Config, device: Device) -> LocalPool | LandscapePool:
-    """Who judges: a context manager."""
+def judge_of(
+    config: Config, device: Device
+) -> AbstractContextManager[LocalPool | LandscapePool]:
+    """Who judges."""
     from evo.experiment import evaluation_spec
 
     spec = evaluation_spec(config, device)

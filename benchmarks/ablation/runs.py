@@ -20,7 +20,6 @@ from populations.store import Store
 
 if TYPE_CHECKING:
     from evo.search import Search
-    from fitness.landscape.evaluator import TableEvaluator
     from fitness.landscape.table import Landscape
 
 # Where stores of runs that nobody keeps go; None: the usual place.
@@ -85,11 +84,11 @@ class Run:
 class Watch:
     """Notes each change of champion; the evaluations are the search's own count."""
 
-    def __init__(self, evaluator: TableEvaluator) -> None:
+    def __init__(self, table: Landscape) -> None:
         self.search: Search | None = None
         self.champions: list[tuple[int, int]] = []
         self.spent = 0
-        self._evaluator = evaluator
+        self._table = table
 
     def notify(self, event: Event) -> None:
         """Look at the champion whenever something was judged."""
@@ -100,7 +99,7 @@ class Watch:
 
     def see(self, champion: Kernel | None) -> None:
         """The champion after `spent` evaluations."""
-        row = self._evaluator.row(champion.candidate) if champion else None
+        row = self._table.row(champion.source) if champion else None
         if row is not None and (not self.champions or self.champions[-1][1] != row):
             self.champions.append((self.spent, row))
 
@@ -111,7 +110,7 @@ def run(task: Task) -> Run:
     with judge_of(config, device_of(config)) as pool:
         table = landscape_of(config)
         assert table is not None  # noqa: S101 - the task names one
-        watch = Watch(pool)  # type: ignore[arg-type]
+        watch = Watch(table)
         if task.arm in ENDS:
             ended = _drawn(task, table, watch)
         else:
@@ -141,7 +140,7 @@ def _searched(config: Config, pool: Any, table: Landscape, watch: Watch) -> str:
         search = build_search(config, device_of(config), pool, store, watch)
         watch.search = search
         seed = seed_of(table)
-        return search.run([Kernel(seed, pool.evaluate(seed))])
+        return search.run([Kernel(seed, pool.evaluate_once(seed))])
 
 
 def _drawn(task: Task, table: Landscape, watch: Watch) -> str:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from benchmarks.ablation.arms import tables
@@ -72,18 +72,12 @@ def _run(options: argparse.Namespace) -> int:
         return list(openevolve(options.python, tables()[name], seed, budget))
 
     with ThreadPoolExecutor(options.workers) as pool:
-        for number, found in enumerate(_as_they_come(pool, one, left), 1):
-            for run in found:
+        futures = [pool.submit(one, task) for task in left]
+        for number, future in enumerate(as_completed(futures), 1):
+            for run in future.result():
                 append(options.file, run)
             print(f"{time.monotonic() - began:6.0f} s  {number}/{len(left)}", flush=True)
     return keep(options)
-
-
-def _as_they_come(pool: ThreadPoolExecutor, work, tasks) -> Iterator[list[Run]]:  # type: ignore[no-untyped-def]
-    from concurrent.futures import as_completed
-
-    for future in as_completed([pool.submit(work, task) for task in tasks]):
-        yield future.result()
 
 
 def keep(options: argparse.Namespace) -> int:

@@ -8,6 +8,7 @@ that writes more to disk than is needed.
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 import sys
 from pathlib import Path
@@ -15,11 +16,11 @@ from pathlib import Path
 
 def main() -> None:
     """Search."""
-    from openevolve import OpenEvolve
-    from openevolve.config import Config
-
+    # Not a dependency: only the Python that runs this has it.
+    package = importlib.import_module("openevolve")
+    config_of = importlib.import_module("openevolve.config").Config.from_dict
     url, program, folder, iterations, seed = sys.argv[1:]
-    config = Config.from_dict(
+    config = config_of(
         {
             "max_iterations": int(iterations),
             "checkpoint_interval": 10**9,
@@ -44,7 +45,7 @@ def main() -> None:
     )
     logging.disable(logging.WARNING)
     evaluation = Path(__file__).with_name("evaluation.py")
-    search = OpenEvolve(program, str(evaluation), config=config, output_dir=folder)
+    search = package.OpenEvolve(program, str(evaluation), config=config, output_dir=folder)
     asyncio.run(search.run(iterations=int(iterations)))
 
 

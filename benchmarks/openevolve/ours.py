@@ -49,7 +49,7 @@ def even(table: Path, policy: str, seed: int, evaluations: int) -> Run:
     ):
         from evo.experiment import build_search, structural_names
 
-        watch = Watch(pool)  # type: ignore[arg-type]
+        watch = Watch(landscape)
         search = build_search(config, device_of(config), pool, store, watch)
         operators = even_operators(landscape)
         credit: Any = Even(list(operators))
@@ -61,7 +61,7 @@ def even(table: Path, policy: str, seed: int, evaluations: int) -> Run:
         )
         watch.search = search
         first = seed_of(landscape)
-        ended = search.run([Kernel(first, pool.evaluate(first))])
+        ended = search.run([Kernel(first, pool.evaluate_once(first))])
     return Run(
         landscape=table.stem,
         arm=policy,

@@ -13,6 +13,7 @@ from evo.experiment import check_experiment, seed_candidates, weighted_operators
 from evo.landscape import device_of
 from evo.policies import POLICIES
 from populations.errors import ConfigError
+from populations.kernel import Kernel
 from populations.outcome import Outcome
 from populations.store import Store
 from tests.evo.test_cli import ROOT, evo
@@ -36,7 +37,7 @@ def experiment(tmp_path: Path) -> Path:
     return tmp_path / "tiny.toml"
 
 
-def lineage(directory: Path) -> list[object]:
+def lineage(directory: Path) -> list[Kernel]:
     with Store.open(directory, read_only=True) as store:
         return store.kernels()
 

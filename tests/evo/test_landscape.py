@@ -171,3 +171,11 @@ def test_nothing_goes_into_the_library(experiment: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("EVO_LIBRARY_DIR", str(folder))
     run(experiment, "run")
     assert not folder.exists()
+
+
+def test_check_says_what_would_be_searched(experiment: Path) -> None:
+    status, out, err = evo(str(experiment), cwd=experiment.parent, module="evo.check")
+    assert (status, err) == (0, "")
+    assert "tiny: 20 points of 5 variants" in out
+    assert "nothing is run" in out
+    assert out.endswith("ready\n")

@@ -37,8 +37,9 @@ def check(experiment: Path, overrides: Sequence[str]) -> int:
     config = load_config(experiment, overrides)
     print(f"experiment  {config.path}")
     device = device_of(config)
-    if table := landscape_of(config):
-        print(f"landscape   {table.name}: {len(table)} points of {len(table.variants)} variants")
+    if landscape := landscape_of(config):
+        variants = len(landscape.variants)
+        print(f"landscape   {landscape.name}: {len(landscape)} points of {variants} variants")
     else:
         problem = describe(config.problem.path)
         check_names(config, device, problem)

@@ -100,6 +100,9 @@ def _measured(kind: str, options: argparse.Namespace) -> Any:
         return store.measure(options.stored, options.repeats)
     if kind == "noise":
         return noise.measure(options.evaluations, options.worlds)
+    if kind == "tuning":
+        samplers = tuple(filter(None, options.samplers.split(",")))
+        return tuning.measure(options.tables, options.seeds, samplers, options.in_flight)
     if kind == "startup":
         return startup.measure(options.repeats)
     if kind == "resume":

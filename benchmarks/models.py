@@ -71,7 +71,7 @@ class Sleeping:
         self._lock = threading.Lock()
         self._open = 0
 
-    def submit(self, candidate: Candidate) -> Future[Evaluation]:
+    def submit(self, candidate: Candidate, **_: object) -> Future[Evaluation]:
         """Sleep in one of the workers."""
         self._note(1)
         return self._pool.submit(self._judge, candidate)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks import stages
+from benchmarks import stages, tuning
 from evo.tables import text_table
 
 RATE_PER_S = 50.0
@@ -25,6 +25,7 @@ INSERT_S = 0.001
 # Of Triton's do_bench.
 APART = 0.03
 _MB = 1 << 20
+_TUNERS = ("tpe", "expected")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,8 @@ def lines(results: Mapping[str, Any]) -> Iterator[Line]:
         yield from _aa(found)
     if found := results.get("stages"):
         yield from _stages(found)
+    if found := results.get("tuning"):
+        yield from _tuning(found)
     if found := results.get("store"):
         yield from _store(found)
     if found := results.get("noise"):
@@ -75,6 +78,31 @@ def lines(results: Mapping[str, Any]) -> Iterator[Line]:
                 f"{best:.2f} s, median {median:.2f} s",
                 f"<= {RESUME_S:g} s",
                 best <= RESUME_S,
+            )
+
+
+def _tuning(found: Mapping[str, Any]) -> Iterator[Line]:
+    for name, numbers in found.items():
+        points, near = numbers["points"], numbers["near"]
+        text = f"{numbers['best']:.3g}x, {near} within {tuning.NEAR:.0%}"
+        yield Line(f"{name}: the best of {points} points", text)
+        bar = numbers.get("exhaustive", {}).get("regret_median")
+        for sampler in (s for s in tuning.SAMPLERS if s in numbers):
+            seen = numbers[sampler]
+            if sampler != "exhaustive":
+                median, p90 = seen["trials_to_near_median"], seen["trials_to_near_p90"]
+                yield Line(
+                    f"{sampler}: trials to {tuning.NEAR:.0%} of it",
+                    f"median {median / points:.1%}, p90 {p90 / points:.1%}",
+                    f"p90 <= {tuning.SHARE:.0%}" if sampler != "random" else "",
+                    p90 <= numbers["trials"] if sampler != "random" else None,
+                )
+            most = None if bar is None else bar + tuning.NEAR
+            yield Line(
+                f"{sampler}: champion behind it by",
+                f"median {seen['regret_median']:.2%}, p90 {seen['regret_p90']:.2%}",
+                "" if most is None or sampler not in _TUNERS else f"median <= {most:.2%}",
+                seen["regret_median"] <= most if most and sampler in _TUNERS else None,
             )
 
 

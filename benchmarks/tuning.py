@@ -11,20 +11,22 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.tables import FOLDER, Table, load
-from operators.operator import Inapplicable, Situation
+from benchmarks.tables import FOLDER, Table, load, of_landscape
+from operators.operator import Situation, Variation
 from operators.tuning import Tune
 from populations.kernel import Candidate, Kernel
 from populations.lineage import Lineage
 
 SHARE = 0.15
 NEAR = 0.01
+FEWEST = 200
 FINALISTS = 3
 FINAL_PAIRS = 60
+ATTEMPTS = 60
 Sampler = Callable[[Table, int, int], list[Kernel]]
 
 
@@ -40,27 +42,36 @@ def measure(
         in_flight: Proposals under way at once, as in a search.
     """
     found = {}
-    for path in tables or sorted(FOLDER.glob("*.json.xz")):
-        table = load(path)
+    for name, table in _tables(tables or sorted(FOLDER.glob("*.json.xz"))):
         trials = int(SHARE * len(table.entries))
         numbers: dict[str, Any] = {
             "points": len(table.entries),
             "trials": trials,
             "best": math.exp(table.best),
-            "near": sum(e.log >= table.best - NEAR for e in table.entries.values() if e.log_ratios),
+            "near": sum(e.log >= table.best - NEAR for e in table.entries.values()),
         }
-        for name in samplers or SAMPLERS:
+        for sampler in samplers or SAMPLERS:
             began = time.perf_counter()
-            count = len(table.entries) if name == "exhaustive" else trials
+            count = len(table.entries) if sampler == "exhaustive" else trials
             runs = [
-                score(table, tuned(table, name, seed, count, in_flight), seed)
+                score(table, tuned(table, sampler, seed, count, in_flight), seed)
                 for seed in range(repetitions)
             ]
-            numbers[name] = summary(runs, trials) | {
+            numbers[sampler] = summary(runs, trials) | {
                 "trial_ms": (time.perf_counter() - began) * 1e3 / repetitions / count
             }
-        found[path.name.partition(".")[0]] = numbers
+        found[name] = numbers
     return found
+
+
+def _tables(paths: Sequence[Path]) -> Iterator[tuple[str, Table]]:
+    """Every table of enough points; a landscape holds one for each variant."""
+    for path in paths:
+        if path.suffix == ".npz":
+            found = of_landscape(path)
+            yield from ((n, table) for n, table in found.items() if len(table.entries) >= FEWEST)
+        else:
+            yield path.name.partition(".")[0], load(path)
 
 
 def tuned(table: Table, sampler: str, seed: int, trials: int, in_flight: int) -> list[Kernel]:
@@ -80,10 +91,10 @@ def tuned(table: Table, sampler: str, seed: int, trials: int, in_flight: int) ->
             lineage.add(kernels[len(lineage)])
         waiting = tuple(kernel.candidate for kernel in kernels[len(lineage) :])
         situation = Situation(lineage, rng, table.device, under_way=waiting)
-        answer = tune.vary([kernels[0]], situation)
-        if isinstance(answer, Inapplicable):
+        source = _asked(tune, kernels, situation)
+        if source is None:
             break
-        kernels.append(_judged(table, len(kernels), answer.source, rng))
+        kernels.append(_judged(table, len(kernels), source, rng))
     return kernels
 
 
@@ -119,6 +130,18 @@ def summary(runs: Sequence[dict[str, float]], trials: int) -> dict[str, float]:
         found[f"{key}_median"] = ordered[len(ordered) // 2]
         found[f"{key}_p90"] = ordered[min(math.ceil(0.9 * len(ordered)) - 1, len(ordered) - 1)]
     return found
+
+
+def _asked(tune: Tune, kernels: Sequence[Kernel], situation: Situation) -> str | None:
+    """A point that was not proposed before; a search asks again too."""
+    known = {kernel.source for kernel in kernels}
+    for _ in range(ATTEMPTS):
+        answer = tune.vary([kernels[0]], situation)
+        if not isinstance(answer, Variation):
+            return None
+        if answer.source not in known:
+            return answer.source
+    return None
 
 
 def _judged(table: Table, number: int, source: str, rng: random.Random) -> Kernel:

@@ -26,7 +26,7 @@ from evo.events import (
     Resumed,
     Started,
 )
-from evo.tables import PROVISIONAL, WorkloadRow, workload_rows
+from evo.tables import PROVISIONAL, WorkloadRow, format_count, workload_rows
 from populations.errors import EvoError, StoreError
 from populations.kernel import Kernel
 from populations.outcome import Speedup
@@ -56,6 +56,8 @@ def report(directory: Path) -> int:
     with Store.open(directory, read_only=True) as store:
         files = write_outputs(store, directory)
         print(f"{table(tally(store))}\n")
+        if again := len(store.remeasured()):
+            print(f"{format_count(again, 'evaluation')} measured a kernel again\n")
         for what, path in files.items():
             print(f"{what:10} {path}")
     return 0

@@ -163,10 +163,10 @@ class TuningConfig:
     sampler: Literal["tpe", "expected"] = added("tpe")
     # Points that need no less than one that lacked resources come last.
     learn: bool = added(default=False)
-    # Whose parameters a trial is spent on: the chosen parent's, or, of the best skeletons, the one
-    # that promises most for the device's time.
-    share: Literal["parent", "promise"] = added("parent")
-    survivors: int = added(9, least=1)  # skeletons that share the trials, with "promise"
+    # Whose parameters a trial is spent on: the chosen parent's; of the best skeletons the one that
+    # promises most for the device's time; the same among those that successive halving lets go on.
+    share: Literal["parent", "promise", "halving"] = added("parent")
+    survivors: int = added(9, least=1)  # skeletons that share the trials, unless "parent"
     # A trial slower than this share of its skeleton's best point is not timed to the end; 0: all.
     early_stop: float = added(0.0)
 

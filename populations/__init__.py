@@ -8,8 +8,11 @@
   `populations.fitness`, `populations.selection` and `populations.archive`: DEAP's fitness, who is
   drawn, and who stays in a population.
 - `populations.statistics`: who is champion, whatever the policy.
+- `populations.estimates` and `populations.pooling`: who is measured again, and what several
+  measurements say together.
 - `populations.lineage`: the ancestry as a networkx graph.
-- `populations.store`: `run.db`, where everything is kept the moment it is known.
+- `populations.store`: `run.db`, where everything is kept the moment it is known; its
+  `populations.queries` for lists of any length, its `populations.migrations` for older files.
 - `populations.errors`: the tree of exceptions.
 
 Imports nothing else of this project.

@@ -167,7 +167,8 @@ def test_the_wheel_holds_the_four_packages_and_the_examples(wheel):
     examples = {
         f"evo/{path.relative_to(ROOT)}"
         for path in (ROOT / "experiments").rglob("*")
-        if path.suffix in (".toml", ".py") and not {"__pycache__", "results"} & set(path.parts)
+        if path.suffix in (".toml", ".py", ".npz")
+        and not {"__pycache__", "results"} & set(path.parts)
     }
     assert {name for name in inside if "experiments/" in name} == examples
     assert all(f"{room}/py.typed" in inside for room in ROOMS)

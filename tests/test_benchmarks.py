@@ -114,13 +114,13 @@ def test_grown_kernels_are_as_large_as_real_ones():
 
 def test_measuring_again_keeps_outliers_from_steering():
     """A claim about many searches, on worlds that are drawn once and for all."""
-    found = noise.measure(80, 12, (0, 2))["remeasure"]
-    never, twice = found["0"], found["2"]
-    # Most searches end on an outlier where nothing is measured again.
+    found = noise.measure(80, 12, (0, 1))["remeasure"]
+    never, once = found["0"], found["1"]
+    # Many searches end on an outlier where nothing is measured again.
     assert never["steered"] >= 0.3
-    assert twice["steered"] <= 0.1
-    assert twice["misled"] < never["misled"] / 3
-    assert abs(math.log(twice["believed"])) < 0.05 < math.log(never["believed"])
-    assert never["again"] == 0 < twice["again"] < 0.5
-    # What is spent on it is not lost: the champion is at least about as fast in truth.
-    assert twice["gain"][2] > 1
+    assert once["steered"] <= never["steered"] / 2
+    assert once["misled"] < never["misled"] / 3
+    assert abs(math.log(once["believed"])) < math.log(never["believed"]) / 2
+    assert never["again"] == 0 < once["again"] < 0.2
+    # What is spent on it is not lost: the champion is faster in truth.
+    assert once["champion"] > never["champion"]

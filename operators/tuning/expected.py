@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from statistics import fmean, median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from operators.tuning.surrogate import expected_improvement, fitted
 
@@ -32,7 +32,7 @@ class Prospect:
 
     Attributes:
         point: Where to look.
-        improvement: How much of log speedup it is expected to add to the best point's.
+        improvement: How much of log speedup it is expected to add.
         device_s: Seconds of the device that a trial of this skeleton takes on average.
     """
 
@@ -40,23 +40,54 @@ class Prospect:
     improvement: float
     device_s: float
 
+    @property
+    def rate(self) -> float:
+        """Expected improvement per second of the device."""
+        return self.improvement / self.device_s
 
-def prospect(
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outlook:
+    """What is known of a skeleton's points that are left.
+
+    Attributes:
+        left: The points, at least one.
+        mean: Expected log speedups.
+        deviation: Their standard deviations.
+        best: What the best measured point is thought to be worth, in log speedup.
+        device_s: Seconds of the device that a trial takes on average.
+    """
+
+    left: Sequence[Point]
+    mean: Any
+    deviation: Any
+    best: float
+    device_s: float
+
+    def prospect(self, over: float | None = None) -> Prospect:
+        """The point with the largest expected improvement over `over`; None: over `best`."""
+        over = self.best if over is None else over
+        gains = expected_improvement(self.mean, self.deviation, over).round(_DIGITS)
+        at = int(gains.argmax())
+        return Prospect(self.left[at], float(gains[at]), self.device_s)
+
+
+def outlook(
     space: Space, study: Sequence[Kernel], left: Sequence[Point], under_way: Sequence[Point] = ()
-) -> Prospect | None:
-    """Find the point with the largest expected improvement; None where nothing has passed yet.
+) -> Outlook | None:
+    """Model a skeleton; None where nothing has passed yet, or nothing is left.
 
     How bad a bad point is says little about where the best one lies: whatever is slower than the
     middle of those that passed counts as that, and so does what failed.
 
     Args:
-        space: The points of a skeleton.
+        space: The points of the skeleton.
         study: Its judged kernels.
-        left: Points to choose from, at least one.
+        left: Points to choose from.
         under_way: Points of this skeleton that are being judged.
     """
     logs = [k.evaluation.speedup.log for k in study if k.evaluation.speedup]
-    if not logs:
+    if not logs or not left:
         return None
     floor = median(logs)
     points, values, errors = [], [], []
@@ -67,13 +98,15 @@ def prospect(
         errors.append(math.log(speedup.high / speedup.low) / _WIDTH if speedup else 0.0)
     typical = fmean(errors)
     model = fitted(space, points, values, [error or typical for error in errors])
-    best = float(model.predict(points)[0].max())
     mean, deviation = model.believing(under_way).predict(left)
-    gains = expected_improvement(mean, deviation, best).round(_DIGITS)
-    at = int(gains.argmax())
-    # A millisecond at least: recordings may not know.
-    device_s = max(fmean(kernel.evaluation.device_s for kernel in study), 1e-3)
-    return Prospect(left[at], float(gains[at]), device_s)
+    return Outlook(
+        left=left,
+        mean=mean,
+        deviation=deviation,
+        best=float(model.predict(points)[0].max()),
+        # A millisecond at least: recordings may not know.
+        device_s=max(fmean(kernel.evaluation.device_s for kernel in study), 1e-3),
+    )
 
 
 def _telling(study: Sequence[Kernel]) -> list[Kernel]:

@@ -1,4 +1,4 @@
-"""Which survivors' launch parameters the next trial may be spent on.
+"""Survivors, and which of them successive halving lets have further trials.
 
 Asynchronous successive halving (Jamieson and Talwalkar 2016; Li et al. 2020, "A System for
 Massively Parallel Hyperparameter Tuning") with skeletons as arms: each gets `FIRST` trials, the

@@ -7,18 +7,17 @@ resumed run continues as if it had never stopped.
 
 from __future__ import annotations
 
-import math
 import random
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from operators.operator import Inapplicable, Variation
 from operators.tuning.bounds import bounds_of
-from operators.tuning.expected import Prospect, prospect
+from operators.tuning.expected import Outlook, outlook
 from operators.tuning.inheritance import certain_speedup
 from operators.tuning.room import Room
 from operators.tuning.space import Point, Space, space_of
-from operators.tuning.survivors import entitled, survivors
+from operators.tuning.survivors import Survivor, entitled, survivors
 from operators.tuning.tpe import tpe
 from populations.constraints import constraints
 from populations.parameters import skeleton, values, with_values
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from populations.lineage import Lineage
 
 Sampler = Literal["tpe", "expected"]
-Share = Literal["parent", "promise"]
+Share = Literal["parent", "promise", "halving"]
 # Neighbours of so many of the best points are looked at in a space that is too large to be listed.
 _AROUND = 10
 _KEPT = 256
@@ -49,6 +48,7 @@ class _Study:
         space: Its points.
         room: Those that may be proposed.
         under_way: Those that are being judged, as far as the sampler wants to know.
+        over: The log speedup to improve on; None: that of its own best point.
     """
 
     kernel: Kernel
@@ -56,6 +56,7 @@ class _Study:
     space: Space
     room: Room
     under_way: Sequence[Point]
+    over: float | None = None
 
 
 class Tune:
@@ -84,29 +85,27 @@ class Tune:
         Args:
             startup_trials: Kernels of a skeleton before which points are drawn evenly.
             sampler: "tpe", Optuna's estimator, or "expected", the largest expected improvement
-                under a Gaussian process.
+                under a Gaussian process. Where trials are shared, the latter decides in any case.
             learn: Whether points that are likely to need more than the device has, as far as
                 siblings show it, come last (`operators.tuning.bounds`).
             share: Whose point is changed: with "parent" the given one's; with "promise" that of
-                the survivor whose next trial is expected to bring most for the device's time,
-                among those that successive halving lets go on (`operators.tuning.survivors`).
-            survivors: How many skeletons share trials, with "promise".
+                the survivor whose next trial is expected to improve most on the best of all for
+                the device's time; with "halving" only among those that successive halving lets
+                go on (`operators.tuning.survivors`).
+            survivors: How many skeletons share trials, unless it is "parent".
         """
         self._startup_trials = startup_trials
         self._sampler = sampler
         self._learn = learn
         self._share = share
         self._survivors = survivors
-        # What a skeleton promises follows from its study alone: asked anew only when that grows.
-        self._promises: dict[tuple[object, ...], Prospect | None] = {}
+        # What is known of a skeleton follows from its study alone: asked anew when that changes.
+        self._outlooks: dict[tuple[object, ...], Outlook | None] = {}
 
     def vary(self, parents: Sequence[Kernel], situation: Situation) -> Variation | Inapplicable:
         """Ask for one point that no judged kernel of a skeleton has."""
-        if self._share == "promise" and (shared := self._shared(situation)):
-            return shared
-        return self._varied(self._study(parents[0], situation), situation)
-
-    def _varied(self, study: _Study, situation: Situation) -> Variation | Inapplicable:
+        shared = self._shared(situation) if self._share != "parent" else None
+        study = shared or self._study(parents[0], situation)
         if not study.space.size:
             return Inapplicable(_MARKED)
         if study.room.exhausted:
@@ -114,14 +113,18 @@ class Tune:
         point = self._ask(study, situation.rng)
         if point is None:
             return Inapplicable("no further point was found that the constraints allow")
-        return _variation(study, point)
+        varied = _variation(study, point)
+        if shared is None:
+            return varied
+        candidate = study.kernel.candidate
+        return replace(varied, language=candidate.language, parents=(candidate.number,))
 
     def _study(self, kernel: Kernel, situation: Situation) -> _Study:
         mine = skeleton(kernel.source)
         kernels = situation.lineage.same_skeleton(mine) or [kernel]
         space = space_of([kernel, *kernels])
         under_way: list[Point] = []
-        if self._sampler == "expected":
+        if self._looks_ahead:
             others = (c.source for c in situation.under_way if skeleton(c.source) == mine)
             under_way = [tuple(values(other).values()) for other in others]
         likely = None
@@ -138,6 +141,13 @@ class Tune:
         return _Study(kernel, kernels, space, room, under_way)
 
     def _ask(self, study: _Study, rng: random.Random) -> Point | None:
+        begun = len(study.kernels) + len(study.under_way)
+        if study.over is not None or (
+            self._sampler == "expected" and begun >= self._startup_trials
+        ):
+            known = self._outlook(study)
+            if known is not None:
+                return known.prospect(study.over).point
         if self._sampler == "tpe":
             answer, wanted = tpe(
                 study.space,
@@ -147,47 +157,44 @@ class Tune:
                 startup_trials=self._startup_trials,
             )
             return answer if wanted else study.room.nearest(answer, rng)
-        if len(study.kernels) + len(study.under_way) >= self._startup_trials:
-            found = self._promise(study)
-            if found is not None:
-                return found.point
         return study.room.one(rng)
 
-    def _promise(self, study: _Study) -> Prospect | None:
+    def _outlook(self, study: _Study) -> Outlook | None:
         logs = tuple(
             (k.number, s.log if (s := k.evaluation.speedup) else None) for k in study.kernels
         )
         key = (study.kernel.number, logs, tuple(study.under_way))
-        if key not in self._promises:
-            if len(self._promises) >= _KEPT:
-                self._promises.clear()
-            self._promises[key] = _prospect(study, random.Random(f"{logs[-1]}:{len(logs)}"))
-        return self._promises[key]
+        if key not in self._outlooks:
+            if len(self._outlooks) >= _KEPT:
+                self._outlooks.clear()
+            self._outlooks[key] = _outlook(study, random.Random(f"{logs[-1]}:{len(logs)}"))
+        return self._outlooks[key]
 
-    def _shared(self, situation: Situation) -> Variation | None:
-        """A point of the survivor that promises most; None where no survivor has one left."""
-        studies = {}
+    @property
+    def _looks_ahead(self) -> bool:
+        """Whether points under way count as taken: what it does by default must stay as it was."""
+        return self._sampler == "expected" or self._share != "parent"
+
+    def _shared(self, situation: Situation) -> _Study | None:
+        """The survivor that promises most; None where no survivor has a point left."""
+        known: dict[Survivor, tuple[_Study, Outlook]] = {}
         for survivor in survivors(situation.lineage, self._survivors):
             study = self._study(survivor.best, situation)
-            if study.space.size and not study.room.exhausted:
-                studies[survivor] = study
-        best, most = None, -math.inf
-        for survivor in entitled(tuple(studies)):
-            found = self._promise(studies[survivor])
-            if found is not None and found.improvement / found.device_s > most:
-                best, most = (studies[survivor], found.point), found.improvement / found.device_s
-        if best is None:
+            if study.space.size and (found := self._outlook(study)):
+                known[survivor] = study, found
+        if not known:
             return None
-        candidate = best[0].kernel.candidate
-        return replace(_variation(*best), language=candidate.language, parents=(candidate.number,))
+        over = max(found.best for _, found in known.values())
+        among = entitled(tuple(known)) if self._share == "halving" else tuple(known)
+        # Of equals the one whose best point is the best.
+        first = max(among, key=lambda survivor: known[survivor][1].prospect(over).rate)
+        return replace(known[first][0], over=over)
 
 
-def _prospect(study: _Study, rng: random.Random) -> Prospect | None:
+def _outlook(study: _Study, rng: random.Random) -> Outlook | None:
     passed = sorted((k for k in study.kernels if k.passed), key=certain_speedup, reverse=True)
     left = study.room.points(rng, [study.space.point(kernel) for kernel in passed[:_AROUND]])
-    if not left:
-        return None
-    return prospect(study.space, study.kernels, left, study.under_way)
+    return outlook(study.space, study.kernels, left, study.under_way)
 
 
 def _variation(study: _Study, point: Point) -> Variation:

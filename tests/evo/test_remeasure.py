@@ -20,6 +20,7 @@ from evo.outputs import ChampionFile, improvements_of, run_data, write_outputs
 from evo.policies import POLICIES
 from evo.settings import BeamConfig, IslandsConfig, SearchConfig
 from fitness.replay import Recorded
+from operators.llm.fake import ScriptedAnswerer
 from operators.operator import Inapplicable, Variation
 from populations.kernel import Kernel
 from populations.outcome import Outcome
@@ -28,6 +29,7 @@ from populations.store import Store
 from tests.evo import toy
 from tests.evo.test_cli import TOML
 from tests.evo.test_resume import Cut, Cutting
+from tests.evo.test_search_models import advise, desk, parts
 
 ROOT = Path(__file__).resolve().parents[2]
 COUNT = 45
@@ -336,3 +338,36 @@ def test_the_key_is_in_the_fingerprint_only_where_it_is_used():
 def test_the_noise_of_the_toy_makes_some_fail():
     outcomes = {toy.noisy(replace(SEED, number=number)).outcome for number in range(200)}
     assert outcomes == {Outcome.PASSED, Outcome.WRONG_VALUES}
+
+
+@pytest.mark.parametrize("calls", [3, 6])
+def test_a_search_that_asks_models_goes_on_unbroken_too(tmp_path, calls):
+    def grown(folder, answerer):
+        fresh = not (folder / "run.db").exists()
+        with toy.create(folder) if fresh else Store.open(folder) as store:
+            the_desk = desk(store, answerer, recorded=store.calls())
+
+            def measured(candidate):
+                # Two models may propose one kernel: whoever answers first has it judged.
+                if candidate.number not in {again.number for again in store.remeasurements()}:
+                    candidate = replace(candidate, number=0, parents=())
+                return toy.noisy(candidate)
+
+            search = toy.search(
+                store,
+                toy.Immediate(measured),
+                in_flight=8,
+                parts=parts(the_desk),
+                evaluations=COUNT,
+                remeasure=2,
+            )
+            return search.run(noisy_seeds()), [*store.rejections(), *store.calls()]
+
+    reason, said = grown(tmp_path / "whole", ScriptedAnswerer(advise))
+    assert reason == f"{COUNT} evaluations"
+    assert whole(tmp_path / "whole")[4]
+    patient = ScriptedAnswerer(lambda asked: advise(asked) if len(patient.asked) <= calls else None)
+    reason, _ = grown(tmp_path / "cut", patient)
+    assert reason.startswith("waiting for ")
+    assert grown(tmp_path / "cut", ScriptedAnswerer(advise)) == (f"{COUNT} evaluations", said)
+    assert whole(tmp_path / "cut")[:5] == whole(tmp_path / "whole")[:5]

@@ -84,6 +84,23 @@ def test_many_candidates_two_judges_and_nothing_left(tmp_path):
     assert descendants(os.getpid()) == before
 
 
+def test_a_candidate_that_nobody_is_interested_in_is_not_timed_to_the_end(tmp_path):
+    changes = {"pairs": 40, "timing_budget_s": 1.0}
+    with LocalPool(spec(tmp_path, **changes)) as pool:
+        plain = pool.evaluate_once(add())
+        (workload,) = (timing.workload for timing in plain.timings)
+        early = pool.submit(add(number=1), hopeless={workload: 100.0}).result(timeout=60)
+        other = pool.submit(add(number=2), hopeless={"another": 100.0}).result(timeout=60)
+    assert all(e.passed for e in (plain, early, other))
+    rounds = [e.details["timing"][workload]["rounds"] for e in (plain, early, other)]
+    assert rounds[1] < 40 <= min(rounds[0], rounds[2])
+    assert [e.details["timing"][workload]["gave_up"] for e in (plain, early, other)] == [
+        False,
+        True,
+        False,
+    ]
+
+
 def test_closing_cancels_what_is_queued(tmp_path):
     pool = LocalPool(spec(tmp_path))
     futures = [pool.submit(add(number=n)) for n in range(50)]

@@ -94,11 +94,12 @@ def with_cost(kernels, cost):
     return lineage(*changed)
 
 
+@pytest.mark.parametrize("sampler", ["tpe", "expected"])
 @pytest.mark.parametrize("cheap", ["a", "b"])
-def test_the_device_s_time_counts(cheap):
+def test_the_device_s_time_counts(cheap, sampler):
     kernels = archive(a=(3, 1.5), b=(3, 1.5))
     kernels = with_cost(kernels, {"a": 1.0, "b": 1.0} | {cheap: 0.1})
-    made = Tune(sampler="expected", share="promise").vary([kernels.get(0)], situation(kernels))
+    made = Tune(sampler=sampler, share="promise").vary([kernels.get(0)], situation(kernels))
     assert made.source[2] == cheap
 
 

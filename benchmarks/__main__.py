@@ -107,9 +107,6 @@ def _measured(kind: str, options: argparse.Namespace) -> Any:
         return startup.measure(options.repeats)
     if kind == "resume":
         return resume.measure(options.kernels, options.repeats)
-    if kind == "tuning":
-        samplers = tuple(filter(None, options.samplers.split(",")))
-        return tuning.measure(options.tables, options.seeds, samplers, options.in_flight)
     return _judged(kind, options)
 
 

@@ -54,9 +54,7 @@ def device_of(config: Config) -> Device:
     return "cpu" if table.device == "cpu" else "cuda"
 
 
-def judge_of(
-    config: Config, device: Device
-) -> AbstractContextManager[LocalPool | LandscapePool]:
+def judge_of(config: Config, device: Device) -> AbstractContextManager[LocalPool | LandscapePool]:
     """Who judges."""
     from evo.experiment import evaluation_spec
 

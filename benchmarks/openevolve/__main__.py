@@ -17,7 +17,7 @@ from benchmarks.ablation.arms import tables
 from benchmarks.ablation.report import table_of
 from benchmarks.ablation.results import append, lines, pack, read, unpack
 from benchmarks.ablation.runs import Run
-from benchmarks.openevolve.ours import OPENEVOLVE, OPENEVOLVE_DISTINCT, even, openevolve
+from benchmarks.openevolve.ours import BARE, OPENEVOLVE, OPENEVOLVE_DISTINCT, even, openevolve
 from populations.errors import EvoError
 
 _HERE = Path(__file__).parent
@@ -27,6 +27,7 @@ TITLES = {
     OPENEVOLVE: "OpenEvolve",
     OPENEVOLVE_DISTINCT: "OpenEvolve, repeated programs for nothing",
     **{policy: f"evo, {policy}" for policy in POLICIES},
+    **{f"{policy}{BARE}": f"evo, {policy}, bare" for policy in POLICIES},
 }
 
 
@@ -56,9 +57,9 @@ def _run(options: argparse.Namespace) -> int:
     began, budget = time.monotonic(), options.evaluations
     for seed in range(1, options.seeds + 1):
         for name in options.landscapes:
-            for policy in POLICIES:
-                if (name, policy, seed, budget) not in done:
-                    append(options.file, even(tables()[name], policy, seed, budget))
+            for arm in (*POLICIES, *(f"{policy}{BARE}" for policy in POLICIES)):
+                if (name, arm, seed, budget) not in done:
+                    append(options.file, even(tables()[name], arm, seed, budget))
     left = [
         (name, seed)
         for seed in range(1, options.seeds + 1)

@@ -8,8 +8,10 @@ import os
 import subprocess
 import tempfile
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 from benchmarks.ablation.runs import MEMORY, Run, Watch
 from benchmarks.openevolve.operators import Even, even_operators
@@ -24,26 +26,38 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 EXPERIMENT = Path(__file__).resolve().parents[2] / "experiments/landscape_conv1d.toml"
+BARE = "_bare"
 OPENEVOLVE, OPENEVOLVE_DISTINCT = "openevolve", "openevolve_distinct"
 _HERE = Path(__file__).parent
 _ROOT = _HERE.parents[1]
 _LIMIT_S = 900
 
 
-def even(table: Path, policy: str, seed: int, evaluations: int) -> Run:
-    """Our search with operators drawn evenly; everything else has its default."""
-    began = time.monotonic()
+def even(table: Path, arm: str, seed: int, evaluations: int) -> Run:
+    """Our search with operators drawn evenly.
+
+    Args:
+        table: The landscape.
+        arm: The policy; everything else has its default. With `BARE` behind it, a proposal is one
+            edit, and a child keeps its parent's launch parameters rather than the best known.
+        seed: Of the search.
+        evaluations: The first kernel's included.
+    """
+    began, policy, bare = time.monotonic(), arm.removesuffix(BARE), arm.endswith(BARE)
     settings = (
         f"evaluation.landscape={str(table)!r}",
         f"search.seed={seed}",
         f"budget.evaluations={evaluations}",
         f"search.policy={policy}",
+        *(("search.edits=1",) if bare else ()),
     )
     config = load_config(EXPERIMENT, settings)
     landscape = landscape_of(config)
     assert landscape is not None  # noqa: S101 - it was named
     with (
         judge_of(config, device_of(config)) as pool,
+        # No key switches it off: in a search there is no reason to.
+        mock.patch("evo.search.inherit", _kept) if bare else nullcontext(),
         tempfile.TemporaryDirectory(prefix="evo-even-", dir=MEMORY) as folder,
         Store.create(Path(folder), experiment=config.text, fingerprint="even") as store,
     ):
@@ -64,7 +78,7 @@ def even(table: Path, policy: str, seed: int, evaluations: int) -> Run:
         ended = search.run([Kernel(first, pool.evaluate_once(first))])
     return Run(
         landscape=table.stem,
-        arm=policy,
+        arm=arm,
         seed=seed,
         budget=evaluations,
         spent=watch.spent,
@@ -73,6 +87,10 @@ def even(table: Path, policy: str, seed: int, evaluations: int) -> Run:
         fingerprint="even",
         wall_s=round(time.monotonic() - began, 2),
     )
+
+
+def _kept(source: str, *_: object) -> str:
+    return source
 
 
 def openevolve(python: Path, table: Path, seed: int, evaluations: int) -> Iterator[Run]:

@@ -126,7 +126,8 @@ def test_all_have_the_same_chance_for_ever() -> None:
     assert set(credit.probabilities(names[:2]).values()) == {0.5}
 
 
-def test_our_side_is_deterministic() -> None:
-    one, two = (even(GOLDEN, "population", 3, 15) for _ in range(2))
+@pytest.mark.parametrize("arm", ["population", "population_bare"])
+def test_our_side_is_deterministic(arm: str) -> None:
+    one, two = (even(GOLDEN, arm, 3, 15) for _ in range(2))
     assert one.champions == two.champions
     assert one.spent == 15

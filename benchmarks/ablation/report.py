@@ -37,6 +37,10 @@ first champion with at least 95% of the speedup of the best point in the table; 
 the runs did not get there within their budget, with how many did. Where intervals overlap, nothing
 is shown to be better.
 
+A table is small: policies that breed from few (greedy, tree search, MAP-Elites, beam) use up what
+is new around their parents, and then any kernel that passed may be a parent, as in every search.
+Late in a budget they therefore look alike.
+
 What this cannot say is how a policy does on a space as large as a real one, where edits never run
 out. The best point of a table is itself the luckiest of many; a share slightly below 100% is not a
 loss.

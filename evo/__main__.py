@@ -15,6 +15,8 @@ COMMANDS = {
     "bench": ("evo.bench", "measure a kernel against every baseline, over all workloads"),
     "verify": ("evo.verify", "is a kernel from anywhere right, and is it faster?"),
     "replay": ("evo.replay", "grow a recorded run's lineage again, without device or model"),
+    "lineage": ("evo.lineage", "how a run's champion came to be, and what brought it"),
+    "sweep": ("evo.sweep", "try settings of the search itself: evo sweep experiments/sweeps/..."),
     "report": ("evo.outputs", "write the report and the lineage of a run again"),
 }
 

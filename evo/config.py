@@ -113,7 +113,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     Raises:
         ConfigError: The file is missing or is not TOML, or a key or a value is wrong.
     """
-    path = _find(path)
+    path = find_experiment(path)
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -163,8 +163,12 @@ def _models(given: object, path: Path) -> tuple[ModelSettings, ...]:
     return tuple(models)
 
 
-def _find(path: Path) -> Path:
-    """The file, or the shipped example of that name."""
+def find_experiment(path: Path) -> Path:
+    """The file, or the shipped example of that name.
+
+    Raises:
+        ConfigError: There is neither; names the nearest one.
+    """
     # Examples lie in the package; in a working tree, beside it.
     shipped = [folder / path for folder in Path(__file__).resolve().parents[:2]]
     try:

@@ -72,7 +72,7 @@ def write_outputs(store: Store, directory: Path) -> dict[str, str]:
     from evo.report import write_report
 
     data = run_data(store)
-    lineage = store.lineage()
+    lineage = data.history.lineage if data.history else store.lineage()
     files = {"report": "report.html", "lineage": "lineage.graphml", "store": "run.db"}
     try:
         write_report(data, directory / files["report"])
@@ -177,6 +177,7 @@ def reproduce(store: Store) -> str:
 def run_data(store: Store) -> RunData:
     """Gather what the report shows; of a run that still goes, what there is."""
     from evo.report import RunData
+    from populations.analysis.history import read_history
 
     # Read before the kernels: what is named here is then among them.
     final = store.meta("final") or {}
@@ -216,6 +217,7 @@ def run_data(store: Store) -> RunData:
         config=store.meta("experiment"),
         facts={str(k): str(v) for k, v in facts.items()},
         reproduce=reproduce(store),
+        history=read_history(store, history),
     )
 
 

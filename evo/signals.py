@@ -5,6 +5,7 @@ The first signal ends a search in good order, the next one the command.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 # And of a run that goes on when models have answered (EX_TEMPFAIL: try again later).
 WAITING = 75
+# And of a command whose output nobody reads to the end, as a shell reports SIGPIPE.
+PIPE_CLOSED = 141
 Handler = Callable[[int, FrameType | None], None]
 
 
@@ -42,6 +45,10 @@ def guarded(command: Callable[[], int]) -> int:
         except KeyboardInterrupt:
             print("evo: interrupted", file=sys.stderr)
             return INTERRUPTED
+        except BrokenPipeError:
+            # Whoever read our output has seen enough (`| head`); nothing is left to say it to.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return PIPE_CLOSED
 
 
 @contextmanager

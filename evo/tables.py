@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from populations.outcome import Evaluation, Speedup
 
@@ -139,15 +139,18 @@ def closing_table(rows: Sequence[WorkloadRow]) -> tuple[list[str], list[list[str
     return header, body
 
 
-def text_table(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    """A plain table: first column to the left, the others to the right."""
+def text_table(
+    header: Sequence[str], body: Sequence[Sequence[str]], *, left: Collection[int] = (0,)
+) -> str:
+    """A plain table: the columns in `left` to the left, the others to the right."""
     widths = [max(len(cell) for cell in column) for column in zip(header, *body, strict=True)]
 
     def line(cells: Sequence[str]) -> str:
-        first, *others = zip(cells, widths, strict=True)
-        return "  ".join(
-            [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)]
-        ).rstrip()
+        placed = [
+            cell.ljust(width) if place in left else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        ]
+        return "  ".join(placed).rstrip()
 
     return "\n".join([line(header), line(["-" * width for width in widths]), *map(line, body)])
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from evo.search import SEED
 from evo.tables import NOTHING, format_speedup, text_table
+from populations.analysis.credit import improved
 
 if TYPE_CHECKING:
-    from populations.kernel import Kernel
     from populations.outcome import Speedup
     from populations.store import Store
 
@@ -36,8 +35,7 @@ class Tally:
         proposals: What it proposed, rejected answers of models included.
         candidates: Those that were judged.
         passed: Those that passed every check.
-        improved: Those whose interval lies above the speedup of their best parent; of kernels
-            without a parent that passed, those above every kernel judged before.
+        improved: Those that improved on their parents (`populations.analysis.credit.improved`).
         best: The fastest one.
         calls: Questions to models, with their `tokens` and `cost_usd`.
         rejected: Reason -> how many proposals came to nothing for it.
@@ -74,19 +72,16 @@ def tally(store: Store) -> list[Tally]:
         mine.tokens += call.answer.tokens_in + call.answer.tokens_out
         mine.cost_usd += call.answer.cost_usd
     kernels = {kernel.number: kernel for kernel in store.kernels()}
-    best_before = 0.0
+    better = improved(kernels)
     for number, kernel in kernels.items():
         mine = of(kernel.candidate.operator)
         mine.proposals += number not in asked
         mine.candidates += 1
+        mine.improved += number in better
         speedup = kernel.evaluation.speedup
         if speedup is None:
             continue
         mine.passed += 1
-        # A first kernel is what others improve on.
-        if kernel.candidate.operator != SEED:
-            mine.improved += speedup.low > _to_beat(kernel, kernels, best_before)
-        best_before = max(best_before, speedup.value)
         if mine.best is None or speedup.value > mine.best.value:
             mine.best = speedup
     return sorted(found.values(), key=lambda t: (-(t.best.value if t.best else 0.0), t.operator))
@@ -113,12 +108,3 @@ def table(tallies: Sequence[Tally]) -> str:
 
 def _share(part: int, whole: int) -> str:
     return f"{part} ({part / whole:.0%})" if whole else NOTHING
-
-
-def _to_beat(kernel: Kernel, kernels: Mapping[int, Kernel], best_before: float) -> float:
-    parents = [kernels[number] for number in kernel.candidate.parents if number in kernels]
-    speedups = [s.value for parent in parents if (s := parent.evaluation.speedup)]
-    if speedups:
-        return max(speedups)
-    # What mends a kernel that failed has nothing to be faster than.
-    return 0.0 if parents else best_before

@@ -109,6 +109,13 @@ class Lineage:
                 open_ends += self._kernels[parent].candidate.parents
         return sorted(found)
 
+    def descendants(self, number: int) -> list[int]:
+        """Numbers of every kernel that descends from this one, ascending. KeyError if unknown."""
+        import networkx as nx
+
+        self.get(number)
+        return sorted(nx.descendants(self._up_to_date(), number))
+
     def path(self, number: int) -> list[int]:
         """Numbers from the seed to this kernel along first parents. Raises KeyError if unknown."""
         found = [number]
@@ -117,12 +124,16 @@ class Lineage:
         return found[::-1]
 
     def common_ancestor(self, a: int, b: int) -> int | None:
-        """The nearest kernel that both descend from; None when they have none in common.
+        """The first of `common_ancestors`; None when they have none in common."""
+        return next(iter(self.common_ancestors(a, b)), None)
+
+    def common_ancestors(self, a: int, b: int) -> list[int]:
+        """The nearest kernels that both descend from, the nearest one first.
 
         A kernel counts as its own ancestor here: the answer is `a` when `b` descends from it. Only
         an ancestor without a descendant that is also common to both is considered (what version
         control calls a best common ancestor); of several, the one with the fewest steps to `a` and
-        `b` together, then the latest. Raises KeyError if either is unknown.
+        `b` together comes first, then the latest. Raises KeyError if either is unknown.
         """
         import networkx as nx
 
@@ -134,7 +145,7 @@ class Lineage:
             steps = nx.shortest_path_length(graph, c, a) + nx.shortest_path_length(graph, c, b)
             return steps, -c
 
-        return min(nearest, key=distance, default=None)
+        return sorted(nearest, key=distance)
 
     def graph(self) -> nx.DiGraph:
         """A copy of the graph with everything worth drawing, for export and analysis.

@@ -215,6 +215,11 @@ ALL_CALLS = select(calls).order_by(calls.c.proposal, calls.c.turn)
 ALL_REJECTIONS = select(rejections).order_by(rejections.c.number)
 ONE_EVALUATION = select(evaluations).where(evaluations.c.number == bindparam("number"))
 ONE_TIMINGS = ALL_TIMINGS.where(timings.c.number == bindparam("number"))
+WHEN_STORED = (
+    select(evaluations.c.number, evaluations.c.stored_unix_s)
+    .where(evaluations.c.number == evaluations.c.kernel)
+    .order_by(evaluations.c.number)
+)
 ONE_META = select(meta).where(meta.c.key == bindparam("key"))
 NUMBER_BY_DIGEST = (
     select(evaluations.c.number)

@@ -237,6 +237,10 @@ class Store:
             found[0], self._read(self._schema.ONE_TIMINGS, {"number": number})
         )
 
+    def stored_unix_s(self) -> dict[int, float]:
+        """When each candidate's first evaluation was stored, by number: seconds since 1970."""
+        return {row[0]: row[1] for row in self._read(self._schema.WHEN_STORED)}
+
     def find(self, digest: str) -> Evaluation | None:
         """The first evaluation of any candidate with this digest; None when there is none."""
         found = self._read(self._schema.NUMBER_BY_DIGEST, {"digest": digest})

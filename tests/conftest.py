@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,11 +22,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     missing = {
         "cuda": missing_for_cuda(),
         "compiler": "" if compiler() else "no C++ compiler on this machine",
+        "postgres": missing_for_postgres(),
+        "graphviz": "" if shutil.which("dot") else "no Graphviz on this machine",
     }
     for item in items:
         for marker, reason in missing.items():
             if reason and item.get_closest_marker(marker):
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def missing_for_postgres() -> str:
+    """Why no PostgreSQL server can be started and asked, or ""."""
+    if not shutil.which("initdb"):
+        return "no PostgreSQL server on this machine"
+    return "" if importlib.util.find_spec("psycopg") else "psycopg is not installed"
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -104,7 +104,16 @@ def test_randomness_is_handed_in(path):
 
 
 @pytest.mark.parametrize(
-    "module", ["evo.run", "evo.check", "evo.bench", "evo.outputs", "evo.__main__"]
+    "module",
+    [
+        "evo.run",
+        "evo.check",
+        "evo.bench",
+        "evo.outputs",
+        "evo.lineage",
+        "evo.sweep",
+        "evo.__main__",
+    ],
 )
 def test_a_command_starts_without_anything_heavy(module):
     code = f"import sys, {module}; print(*sys.modules)"

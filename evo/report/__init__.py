@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from evo.report.ancestry import what_brought_it
 from evo.report.chart import evaluations_chart
 from evo.report.data import RunData
 from evo.report.markup import Markup, element, join
@@ -47,6 +48,7 @@ def render(data: RunData) -> str:
         _section("Speedup over the evaluations", evaluations_chart(data)),
         _section("Lineage", lineage_drawing(data)),
         _section("The champion's descent", champion_path(data)),
+        _section("What brought it", what_brought_it(data.history)) if data.history else None,
         element("section", champion_source(data)),
         _section("Outcomes by operator", operator_table(data)),
         element("section", circumstances(data)),

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from evo.budget import Spent
     from evo.tables import WorkloadRow
+    from populations.analysis.history import History
     from populations.kernel import Kernel
     from populations.outcome import Speedup
 
@@ -35,6 +36,7 @@ class RunData:
         config: The resolved experiment file.
         facts: Versions and device facts, label -> text.
         reproduce: Shell commands that repeat the run, one per line.
+        history: For what brought the champion; None leaves that out.
     """
 
     experiment: str
@@ -51,6 +53,7 @@ class RunData:
     config: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
     reproduce: str = ""
+    history: History | None = None
 
     def __post_init__(self) -> None:
         known = self.by_number

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 # Control characters, lone surrogates (which no encoding can write) and marks that turn the
 # direction of writing, with which a source can be made to read as something else.
@@ -27,6 +27,8 @@ class Markup(str):
 
 
 Content = str | int | None | Iterable["Content"]
+# A column's name and its class.
+Column = tuple[str, str | None]
 
 
 def escape(text: str) -> Markup:
@@ -56,6 +58,19 @@ def element(name: str, /, *content: Content, **attributes: str | float | None) -
     if name in _VOID:
         return Markup(f"<{name}{written}>")
     return Markup(f"<{name}{written}>{join(*content)}</{name}>")
+
+
+def td(content: Content, name: str | None = None) -> Markup:
+    """A cell of a table; `name` is its class."""
+    return element("td", content, class_=name)
+
+
+def grid(head: Sequence[Column], body: Sequence[Sequence[Markup]]) -> Markup:
+    """A table that scrolls by itself where it is too wide."""
+    cells = [element("th", name, class_=kind, scope="col") for name, kind in head]
+    rows = [element("tr", row) for row in body]
+    table = element("table", element("thead", element("tr", cells)), element("tbody", rows))
+    return element("div", table, class_="wide")
 
 
 def _number(value: str | float) -> str:

@@ -8,7 +8,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from evo.report.code import difference, source_listing
-from evo.report.markup import Markup, element, join
+from evo.report.markup import Column, Markup, element, grid, join, td
 from evo.tables import (
     NOTHING,
     PROVISIONAL,
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     from evo.tables import WorkloadRow
     from populations.kernel import Kernel
     from populations.outcome import Speedup
-
-    # A column's name and its class.
-    _Column = tuple[str, str | None]
 
 
 def headline(data: RunData) -> Markup:
@@ -72,36 +69,36 @@ def workload_table(rows: Sequence[WorkloadRow]) -> Markup:
     if not rows:
         return element("p", "Nothing was measured at the end.", class_="quiet")
     names = baseline_names(rows)
-    head: list[_Column] = [("workload", "text"), ("seed", None)]
+    head: list[Column] = [("workload", "text"), ("seed", None)]
     head += [(name, None) for name in names]
     head += [("champion", None), ("speedup", None), ("over", "text")]
     body = []
     for row in rows:
         fastest = min(row.baselines_ms.values(), default=None)
-        cells = [_cell(row.workload, "text"), _cell(format_ms(row.seed_ms))]
+        cells = [td(row.workload, "text"), td(format_ms(row.seed_ms))]
         for name in names:
             value = row.baselines_ms.get(name)
             is_fastest = value is not None and value == fastest
-            cells.append(_cell(format_ms(value), "fastest" if is_fastest else None))
-        cells.append(_cell(format_ms(row.champion_ms), "strong"))
+            cells.append(td(format_ms(value), "fastest" if is_fastest else None))
+        cells.append(td(format_ms(row.champion_ms), "strong"))
         cells.append(
-            _cell(format_speedup(row.speedup), _judgement(row.speedup) if row.speedup else None)
+            td(format_speedup(row.speedup), _judgement(row.speedup) if row.speedup else None)
         )
-        cells.append(_cell(row.baseline or NOTHING, "text"))
+        cells.append(td(row.baseline or NOTHING, "text"))
         body.append(cells)
     note = (
         "Median milliseconds of one call. The speedup is the median of ratios measured in pairs, "
         "one call of the champion beside one of the baseline it stands against, with its 95% "
         "interval. The fastest baseline is underlined."
     )
-    return join(_table(head, body), element("p", note, class_="note"))
+    return join(grid(head, body), element("p", note, class_="note"))
 
 
 def champion_path(data: RunData) -> Markup:
     """How the champion came about, step by step along first parents."""
     if not data.path:
         return element("p", "There is no champion.", class_="quiet")
-    head: list[_Column] = [("kernel", "text"), ("operator", "text"), ("what it did", "text")]
+    head: list[Column] = [("kernel", "text"), ("operator", "text"), ("what it did", "text")]
     head += [("speedup", None), ("gain", None)]
     body = []
     before: Speedup | None = None
@@ -112,16 +109,16 @@ def champion_path(data: RunData) -> Markup:
         gain = format_ratio(speedup.value / before.value) if speedup and before else NOTHING
         body.append(
             [
-                _cell(f"#{kernel.number}", "text"),
-                _cell(candidate.operator, "text"),
-                _cell(note, "text free"),
-                _cell(format_speedup(speedup) if speedup else _words(kernel.evaluation.outcome)),
-                _cell(gain),
+                td(f"#{kernel.number}", "text"),
+                td(candidate.operator, "text"),
+                td(note, "text free"),
+                td(format_speedup(speedup) if speedup else _words(kernel.evaluation.outcome)),
+                td(gain),
             ]
         )
         before = speedup or before
     legend = "Speedups are those measured during the search, gain is over the kernel before."
-    return join(_table(head, body), element("p", legend, class_="note"))
+    return join(grid(head, body), element("p", legend, class_="note"))
 
 
 def champion_source(data: RunData) -> Markup:
@@ -146,7 +143,7 @@ def operator_table(data: RunData) -> Markup:
         groups.setdefault(kernel.candidate.operator, []).append(kernel)
     seen = Counter(kernel.evaluation.outcome for kernel in data.kernels)
     outcomes = [outcome for outcome in reversed(Outcome) if seen[outcome]]
-    head: list[_Column] = [("operator", "text"), ("kernels", None)]
+    head: list[Column] = [("operator", "text"), ("kernels", None)]
     head += [(_words(outcome), None) for outcome in outcomes]
     head += [("champions", None), ("best", None), ("median gain", None)]
     improved = frozenset(data.improvements)
@@ -159,9 +156,9 @@ def operator_table(data: RunData) -> Markup:
         cells.append(sum(kernel.number in improved for kernel in kernels) or NOTHING)
         cells.append(format_ratio(best) if best else NOTHING)
         cells.append(_median_gain(kernels, data.by_number))
-        body.append([_cell(cell, None if i else "text") for i, cell in enumerate(cells)])
+        body.append([td(cell, None if i else "text") for i, cell in enumerate(cells)])
     note = "Median gain: speedup over the first parent's, among the kernels that passed."
-    return join(_table(head, body), element("p", note, class_="note"))
+    return join(grid(head, body), element("p", note, class_="note"))
 
 
 def circumstances(data: RunData) -> Markup:
@@ -174,12 +171,12 @@ def circumstances(data: RunData) -> Markup:
     if data.baselines:
         names = list(dict.fromkeys(name for times in data.baselines.values() for name in times))
         body = [
-            [_cell(workload, "text"), *(_cell(format_ms(times.get(name))) for name in names)]
+            [td(workload, "text"), *(td(format_ms(times.get(name))) for name in names)]
             for workload, times in data.baselines.items()
         ]
-        head: list[_Column] = [("workload (ms)", "text")]
+        head: list[Column] = [("workload (ms)", "text")]
         parts += [element("h2", "Baselines before the search")]
-        parts += [_table([*head, *((name, None) for name in names)], body)]
+        parts += [grid([*head, *((name, None) for name in names)], body)]
     if data.config:
         parts += [element("h2", "Settings"), element("pre", data.config.strip("\n"))]
     return join(*parts)
@@ -231,14 +228,3 @@ def _facts(facts: Mapping[str, str]) -> Markup:
     return element(
         "dl", [(element("dt", label), element("dd", text)) for label, text in facts.items()]
     )
-
-
-def _cell(content: Content, name: str | None = None) -> Markup:
-    return element("td", content, class_=name)
-
-
-def _table(head: Sequence[_Column], body: Sequence[Sequence[Markup]]) -> Markup:
-    cells = [element("th", name, class_=kind, scope="col") for name, kind in head]
-    rows = [element("tr", row) for row in body]
-    table = element("table", element("thead", element("tr", cells)), element("tbody", rows))
-    return element("div", table, class_="wide")

@@ -12,10 +12,10 @@ Everything here is a function of records. `operators.knowledge.shelf` keeps them
 from __future__ import annotations
 
 import difflib
-import math
 from collections.abc import Iterable, Iterator
 
 from operators.knowledge.records import Champion, Entry, Setting
+from populations.analysis.steps import ratio
 from populations.kernel import Kernel
 from populations.lineage import Lineage
 from populations.outcome import Evaluation, Speedup
@@ -107,15 +107,9 @@ def _improvement(kernel: Kernel, lineage: Lineage, setting: Setting) -> Entry | 
 
 def _gain(before: Evaluation, after: Evaluation) -> Speedup | None:
     """How much faster `after` is, with an interval; None where the two cannot be compared."""
-    old, new = before.speedup, after.speedup
-    if old is None or new is None or _baselines(before) != _baselines(after):
+    if _baselines(before) != _baselines(after):
         return None
-    middle = new.log - old.log
-    down = math.hypot(new.log - math.log(new.low), math.log(old.high) - old.log)
-    up = math.hypot(math.log(new.high) - new.log, old.log - math.log(old.low))
-    value = math.exp(middle)
-    low, high = math.exp(middle - down), math.exp(middle + up)
-    return Speedup(value=value, low=min(low, value), high=max(high, value))
+    return ratio(before.speedup, after.speedup)
 
 
 def _baselines(evaluation: Evaluation) -> dict[str, str]:

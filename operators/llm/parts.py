@@ -16,6 +16,8 @@ from populations.kernel import Kernel
 from populations.lineage import Lineage
 from populations.outcome import Timing
 
+# The heading of a passage from a knowledge document.
+NOTES = "From the notes"
 # Lines of a difference between two kernels that are worth showing.
 _MOST_DIFFERENCE = 160
 # Lines of a parent's diagnosis that are worth showing beside the kernel's own.
@@ -186,7 +188,7 @@ def knowledge(passages: Sequence[Passage]) -> list[Part]:
     """Passages of documents, a part each."""
     return [
         Part(
-            "From the notes",
+            NOTES,
             f"{one_line(passage.title, 120)}\n\n{passage.text}",
             rank=4,
             cut=Cut.END,

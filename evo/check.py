@@ -27,36 +27,33 @@ def check(experiment: Path, overrides: Sequence[str]) -> int:
     """Print one line per thing verified; raises EvoError at the first that is not right."""
     from evo.config import load_config
     from evo.confinement import require_layers
-    from evo.device import choose_device
     from evo.experiment import (
         begins_without,
         budget,
         check_languages,
         check_names,
-        evaluation_spec,
         seed_candidates,
         weighted_operators,
     )
-    from evo.facts import machine_facts
+    from evo.landscape import device_of, facts_of, judge_of, landscape_of
     from evo.models import check_models, model_lines
     from evo.tables import format_count, format_ms, format_speedup
     from evo.view import budget_line
-    from fitness.pool import LocalPool
     from fitness.problem import describe
 
     config = load_config(experiment, overrides)
     print(f"experiment  {config.path}")
-    device = choose_device(config.target.device, config.path)
-    spec = evaluation_spec(config, device)
-    facts = machine_facts(device, threads=spec.threads)
-    threads = f", {format_count(spec.threads, 'thread')}" if device == "cpu" else ""
-    print(f"device      {device}: {facts['device']}{threads}")
-    problem = describe(config.problem.path)
-    check_names(config, device, problem)
-    print(
-        f"problem     {problem.name}: {len(problem.workloads)} workloads, "
-        f"{problem.parameters} parameters"
-    )
+    device = device_of(config)
+    if landscape := landscape_of(config):
+        variants = len(landscape.variants)
+        print(f"landscape   {landscape.name}: {len(landscape)} points of {variants} variants")
+    else:
+        problem = describe(config.problem.path)
+        check_names(config, device, problem)
+        print(
+            f"problem     {problem.name}: {len(problem.workloads)} workloads, "
+            f"{problem.parameters} parameters"
+        )
     operators, _ = weighted_operators(config, device)
     print(f"operators   {len(operators)}: {', '.join(operators)}")
     check_models(config)
@@ -64,10 +61,12 @@ def check(experiment: Path, overrides: Sequence[str]) -> int:
     for line in model_lines(config):
         print(f"model       {line}")
     print(f"budget      {budget_line(budget(config))}")
-    with LocalPool(spec) as pool:
+    with judge_of(config, device) as pool:
+        facts = facts_of(pool, device)
+        threads = f", {format_count(int(facts['threads']), 'thread')}" if device == "cpu" else ""
+        print(f"device      {device}: {facts['device']}{threads}")
         require_layers(config, pool.layers)
-        layers = pool.layers()
-        print(f"confinement {', '.join(str(layer) for layer in layers.values() if layer.on)}")
+        print(f"confinement {facts.get('confinement', 'none: nothing is run')}")
         found = pool.examine_problem()
         for text in (*found.refused, *found.notes):
             print(f"note        {text}")

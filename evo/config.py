@@ -93,6 +93,8 @@ class Config:
         # Where a model is, what it costs and how patient we are with it decide no kernel.
         tables["models"] = [{key: m[key] for key in _TELLING} for m in tables["models"]]
         tables["seeds"] = {language: _content(seed) for language, seed in self.seeds.items()}
+        if self.evaluation.landscape is not None:
+            tables["evaluation"]["landscape"] = _digest(self.evaluation.landscape)
         text = json.dumps(tables, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -223,6 +225,13 @@ def _content(source: Path | str) -> str:
         return source.read_text(encoding="utf-8", errors="surrogateescape")
     except OSError as error:
         raise ConfigError(f"{source}: cannot be read: {error.strerror}") from error
+
+
+def _digest(file: Path) -> str:
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read: {error.strerror}") from error
 
 
 def _told(record: Any) -> list[dataclasses.Field[Any]]:

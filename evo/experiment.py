@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from evo.budget import Budget
 from evo.config import INDUCTOR, LANGUAGES, Config
 from evo.device import Device, threads
+from evo.landscape import landscape_of, operators_of, seed_of
 from evo.policies import policy, wants_diagnostics
 from evo.settings import DeviceConfig
 from evo.strict import nearest
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     from operators.novelty import Novelty
     from operators.operator import Operator
     from populations.store import Store
+
+
+# Operators for every language.
+COMMON = ("merge", "tune")
 
 
 def cache_dir() -> Path:
@@ -145,6 +150,8 @@ def seed_languages(config: Config, device: Device) -> list[str]:
     Raises:
         SeedError: There is none, and no model is there to begin.
     """
+    if table := landscape_of(config):
+        return [table.language]
     languages = [name for name in LANGUAGES[device] if name in config.seeds]
     if not languages and (config.seeds or not config.models):
         raise SeedError(
@@ -208,6 +215,8 @@ def seed_candidates(config: Config, device: Device) -> list[Candidate]:
         SeedError: No seed is in a language of this device, or a file cannot be read.
         ProblemError: A seed is to come from TorchInductor and cannot.
     """
+    if table := landscape_of(config):
+        return [seed_of(table)]
     seeds = []
     for number, language in enumerate(seed_languages(config, device)):
         seed = config.seeds[language]
@@ -257,14 +266,13 @@ def build_search(
     from evo.models import brief
     from evo.search import Parts, Search
     from operators.credit import Credit
-    from operators.registry import common_operators
 
     operators, priors = weighted_operators(config, device)
     parts = Parts(
         store=store,
         evaluator=evaluator,
         operators=operators,
-        structural=structural_names(operators, common_operators()),
+        structural=structural_names(operators),
         credit=Credit(priors=priors),
         policy=policy(config),
         observer=observer,
@@ -307,14 +315,12 @@ def in_flight(config: Config, device: Device) -> int:
     return 2 * (workers(config, device) + sum(model.parallel for model in config.models))
 
 
-def structural_names(
-    operators: Mapping[str, Operator], common: Mapping[str, Operator]
-) -> frozenset[str]:
+def structural_names(operators: Mapping[str, Operator]) -> frozenset[str]:
     """Those whose edits may be added up: neither crossover nor tuning nor a model's."""
     from evo.models import Named
 
     return frozenset(
-        name for name, o in operators.items() if name not in common and not isinstance(o, Named)
+        name for name, o in operators.items() if name not in COMMON and not isinstance(o, Named)
     )
 
 
@@ -327,22 +333,34 @@ def weighted_operators(
         ConfigError: `[operators.weights]` names an operator that does not exist.
     """
     from evo.models import model_operators
-    from operators.registry import common_operators, structural_operators
 
     models, model_priors = model_operators(config)
-    structural = structural_operators(languages(config, device))
-    operators: dict[str, Operator] = {**structural, **common_operators(**_tuning(config)), **models}
+    structural, common = _structural_and_common(config, device)
+    operators: dict[str, Operator] = {**structural, **common, **models}
     weights = {name: getattr(operator, "weight", 1.0) for name, operator in structural.items()}
     scale = config.operators.structural / sum(weights.values()) if weights else 0.0
     priors = {name: scale * weight for name, weight in weights.items()}
     priors |= {"merge": config.operators.merge, "tune": config.operators.tune, **model_priors}
-    _check_names(config, config.operators.weights, models)
+    _check_names(config, config.operators.weights, operators)
     priors |= {k: v for k, v in config.operators.weights.items() if k in operators}
     active = {name: operator for name, operator in operators.items() if priors[name] > 0}
     if not active:
         raise ConfigError(f"{config.path}: [operators] switches every operator off")
     beginners(config, active)
     return active, {name: priors[name] for name in active}
+
+
+def _structural_and_common(
+    config: Config, device: Device
+) -> tuple[dict[str, Operator], dict[str, Operator]]:
+    table = landscape_of(config)
+    if table is None:
+        from operators.registry import common_operators, structural_operators
+
+        return structural_operators(languages(config, device)), common_operators(**_tuning(config))
+    operators = operators_of(table, _tuning(config))
+    common = {name: operators.pop(name) for name in COMMON}
+    return operators, common
 
 
 def _tuning(config: Config) -> dict[str, Any]:
@@ -362,11 +380,12 @@ def _tuning(config: Config) -> dict[str, Any]:
 
 
 def _check_names(
-    config: Config, weights: Mapping[str, float], models: Mapping[str, Operator]
+    config: Config, weights: Mapping[str, float], operators: Mapping[str, Operator]
 ) -> None:
     from operators.registry import all_operators
 
-    known = [*all_operators(), *models] if weights else []
+    # Those of other languages may be named as well.
+    known = [*dict.fromkeys([*all_operators(), *operators])] if weights else []
     for name in weights:
         if name not in known:
             raise ConfigError(

@@ -21,6 +21,7 @@ from populations.errors import WorkerError
 if TYPE_CHECKING:
     from evo.device import Device
     from evo.search import Search
+    from fitness.landscape.pool import LandscapePool
     from fitness.pool import LocalPool
     from fitness.report import FinalReport
     from populations.kernel import Kernel
@@ -29,7 +30,11 @@ _REASON_SHOWN = 300
 
 
 def measure_finalists(
-    config: Config, device: Device, pool: LocalPool, search: Search, observer: Observer
+    config: Config,
+    device: Device,
+    pool: LocalPool | LandscapePool,
+    search: Search,
+    observer: Observer,
 ) -> None:
     """Time the best kernels once more and store the champion's result as it stands each time.
 

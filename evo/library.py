@@ -74,7 +74,8 @@ def keep_what_worked(
     from operators.knowledge import library
     from operators.knowledge.shelf import Shelf
 
-    if not config.knowledge.library:
+    # A table's numbers are of another time, and mostly of another machine.
+    if not config.knowledge.library or config.evaluation.landscape:
         return 0
     setting = setting_of(config, store)
     best = library.champion(champion, setting=setting) if champion else None

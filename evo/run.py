@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from evo.device import Device
     from evo.events import Observer
     from evo.search import Search
+    from fitness.landscape.pool import LandscapePool
     from fitness.pool import LocalPool
     from populations.kernel import Kernel
     from populations.store import Store
@@ -58,16 +59,16 @@ def run(request: Request) -> int:
     """
     from evo.confinement import require_layers
     from evo.directory import created, opened
-    from evo.experiment import evaluation_spec, seed_languages
+    from evo.experiment import seed_languages
+    from evo.landscape import judge_of
     from evo.library import copy_for
     from evo.view import terminal_view
-    from fitness.pool import LocalPool
 
     config, directory, device = request.config, request.directory, request.device
     with ExitStack() as stack:
         # Held before anything is measured: another process may be writing the run.
         store = stack.enter_context(opened(config, directory, device)) if request.resume else None
-        pool = stack.enter_context(LocalPool(evaluation_spec(config, device)))
+        pool = stack.enter_context(judge_of(config, device))
         require_layers(config, pool.layers)
         view = stack.enter_context(terminal_view())
         if store is not None and (baselines := store.meta("baselines")):
@@ -103,9 +104,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _main(options: argparse.Namespace) -> int:
-    from evo.device import choose_device
     from evo.directory import check
     from evo.experiment import check_experiment
+    from evo.landscape import device_of
 
     config = load_config(options.experiment, options.set)
     if options.replay:
@@ -116,12 +117,14 @@ def _main(options: argparse.Namespace) -> int:
         return replay(config, directory, options.replay)
     directory = options.dir or Path("runs") / config.name
     check(config, directory, resume=options.resume)
-    device = choose_device(config.target.device, config.path)
+    device = device_of(config)
     check_experiment(config, device)
     return run(Request(config, directory, options.resume, device))
 
 
-def _judged_seeds(request: Request, pool: LocalPool, observer: Observer) -> tuple[Kernel, ...]:
+def _judged_seeds(
+    request: Request, pool: LocalPool | LandscapePool, observer: Observer
+) -> tuple[Kernel, ...]:
     """Judge the seeds: the run directory is made only when all of them pass."""
     from evo.events import Message
     from evo.experiment import begins_without, seed_candidates
@@ -137,7 +140,7 @@ def _judged_seeds(request: Request, pool: LocalPool, observer: Observer) -> tupl
 
 
 def _earlier_champions(
-    request: Request, pool: LocalPool, seeds: Sequence[Kernel]
+    request: Request, pool: LocalPool | LandscapePool, seeds: Sequence[Kernel]
 ) -> tuple[Kernel, ...]:
     """Champions of the user's library that pass here; numbered behind the seeds."""
     from evo.experiment import languages
@@ -146,7 +149,8 @@ def _earlier_champions(
     from populations.kernel import Candidate, Kernel
 
     config = request.config
-    if not config.knowledge.first:
+    # No table holds a kernel of another run, but for its own.
+    if not config.knowledge.first or config.evaluation.landscape:
         return ()
     name = machine_facts(request.device, threads=pool.spec.threads)["device"]
     written_in = list(dict.fromkeys(kernel.candidate.language for kernel in seeds))
@@ -162,24 +166,26 @@ def _earlier_champions(
     return tuple(found)
 
 
-def _describe(request: Request, pool: LocalPool, store: Store) -> None:
+def _describe(request: Request, pool: LocalPool | LandscapePool, store: Store) -> None:
     """Store what the report needs, as far as it is not there: a kill may have come in between."""
-    from evo.facts import machine_facts
+    from evo.landscape import facts_of
 
     if store.meta("baselines") is None:
         store.set_meta("baselines", pool.measure_baselines().times_ms)
     if store.meta("target") is None:
         store.set_meta("target", request.device)
     if store.meta("facts") is None:
-        layers = ", ".join(str(layer) for layer in pool.layers().values() if layer.on)
-        facts = machine_facts(request.device, threads=pool.spec.threads)
-        store.set_meta("facts", {**facts, "confinement": layers})
+        store.set_meta("facts", facts_of(pool, request.device))
         store.set_meta("device_lines", list(pool.device_lines))
         store.set_meta("device_facts", pool.device_facts)
 
 
 def _searched(
-    request: Request, pool: LocalPool, store: Store, seeds: Sequence[Kernel], view: Observer
+    request: Request,
+    pool: LocalPool | LandscapePool,
+    store: Store,
+    seeds: Sequence[Kernel],
+    view: Observer,
 ) -> int:
     """Search, measure the finalists, write the files; an interruption keeps everything."""
     from evo.experiment import build_search

@@ -18,7 +18,6 @@ that a run killed at any moment knows what it had begun and what it had found.
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,14 +25,14 @@ from dataclasses import dataclass, field, replace
 from evo.budget import Budget, Spent, exhausted
 from evo.events import Dropped, Judged, Observer, Proposed, Remeasured, Resumed
 from evo.pending import Interrupted, Measured, Pending, Question, Waiting
+from evo.proposing import ATTEMPTS, Proposer
 from evo.resumption import EARLY_INSERT, Past, complete_trials, with_seeds
 from fitness.evaluator import Evaluator
 from operators.credit import Credit
-from operators.dialogue import Conversation
 from operators.llm.desk import Desk
 from operators.novelty import Novelty
-from operators.operator import Brief, Inapplicable, Operator, Situation, Variation
-from operators.tuning import hopeless, inherit
+from operators.operator import Brief, Operator
+from operators.tuning import hopeless
 from populations.errors import StoreError
 from populations.estimates import Estimates
 from populations.kernel import Candidate, Kernel
@@ -45,9 +44,6 @@ from populations.rows import Proposal, Remeasurement
 from populations.statistics import Progress
 from populations.store import Store
 
-# Proposals in one turn that may come to nothing (inapplicable, or a kernel known already) before
-# the turn is given up.
-ATTEMPTS = 60
 SEED = "seed"
 
 
@@ -123,10 +119,8 @@ class Search:
         self.lineage = Lineage()
         self.progress = Progress()
         self._budget = budget
-        self._seed = seed
         self._in_flight = in_flight
-        self._device = device
-        self._edits = edits
+        self._proposer = Proposer(parts, self.lineage, seed=seed, device=device, edits=edits)
         self._pending = Pending(
             parts.store,
             parts.evaluator,
@@ -234,6 +228,9 @@ class Search:
             if not reason and self._proposed():
                 continue
             if not self._pending:
+                # A policy whose parents are used up need not be the end of a search.
+                if not reason and self._proposed(anyone=True):
+                    continue
                 return reason or "no operator finds anything new"
             # A proposal that comes to nothing leaves room, and one that is judged something new.
             self._insert_early(record=not reason)
@@ -244,15 +241,19 @@ class Search:
             return ""
         return f"no kernel came of {self._next} proposals"
 
-    def _proposed(self) -> bool:
-        """Make and begin the next proposal; False when nothing new was found in this turn."""
+    def _proposed(self, *, anyone: bool = False) -> bool:
+        """Make and begin the next proposal; False when nothing new was found in this turn.
+
+        With `anyone`, every kernel that passed may be a parent and every operator has the same
+        chance, but no model is asked.
+        """
         doubtful = self._estimates.doubtful(self.champion, self.parts.policy.members)
         if doubtful is not None:
             self._pending.keep_finished()
             self.parts.store.add_remeasurement(Remeasurement(self._next, doubtful.number))
             self._measure_again(self._next, doubtful.number)
             return True
-        made = self._propose()
+        made = self._propose(anyone=anyone)
         if made is None:
             return False
         if isinstance(made, Candidate):
@@ -333,74 +334,13 @@ class Search:
         for candidate in again:
             self.parts.observer.notify(Proposed(candidate))
 
-    def _propose(self) -> Candidate | Question | None:
-        """Make the next candidate, or what to ask; None when nothing new was found in this turn."""
-        rng = random.Random(f"{self._seed}:{self._next}")
-        situation = self._situation(rng)
-        # Who has nothing to go on from begins from the problem.
-        among = self.parts.first if self.champion is None else None
-        for _ in range(ATTEMPTS if self.lineage.kernels or among else 0):
-            operator = self.parts.operators[self.parts.credit.choose(rng, among or None)]
-            arity = operator.arity
-            parents = self.parts.policy.parents(arity, rng) if arity else []
-            variation = operator.vary(parents, situation)
-            if isinstance(variation, Inapplicable):
-                continue
-            if isinstance(variation, Conversation):
-                numbers = tuple(parent.number for parent in parents)
-                proposal = Proposal(self._next, operator.name, numbers, variation.model)
-                language = parents[0].candidate.language if parents else ""
-                return Question(proposal, variation, language)
-            if operator.name in self.parts.structural:
-                variation = self._edit_further(parents[0], variation, situation)
-            candidate = self._candidate(operator, parents, variation)
-            if self.parts.novelty.key(candidate) not in self._known:
-                return candidate
-        return None
-
-    def _situation(self, rng: random.Random) -> Situation:
-        return Situation(
-            lineage=self.lineage,
-            rng=rng,
-            device=self._device,
-            brief=self.parts.brief,
-            novelty=self.parts.novelty,
-            facts=self.parts.facts,
+    def _propose(self, *, anyone: bool = False) -> Candidate | Question | None:
+        return self._proposer.propose(
+            self._next,
+            champion=self.champion,
+            known=self._known,
             under_way=self._pending.tuned(),
-        )
-
-    def _edit_further(
-        self, parent: Kernel, variation: Variation, situation: Situation
-    ) -> Variation:
-        """Add structural edits: steps of several cross valleys that single ones cannot."""
-        rng = situation.rng
-        while rng.random() < 1 - 1 / self._edits:
-            name = self.parts.credit.choose(rng, among=self.parts.structural)
-            edited = Kernel(replace(parent.candidate, source=variation.source), parent.evaluation)
-            further = self.parts.operators[name].vary([edited], situation)
-            if isinstance(further, Variation):
-                variation = Variation(
-                    source=further.source,
-                    note=f"{variation.note}; then {name}: {further.note}",
-                    language=further.language or variation.language,
-                )
-        return variation
-
-    def _candidate(
-        self, operator: Operator, parents: Sequence[Kernel], variation: Variation
-    ) -> Candidate:
-        source = variation.source
-        if operator.name != "tune":
-            source = inherit(source, parents[0], self.lineage, self.parts.facts)
-        return Candidate(
-            number=self._next,
-            source=source,
-            language=variation.language or parents[0].candidate.language,
-            operator=operator.name,
-            parents=tuple(parent.number for parent in parents)
-            if variation.parents is None
-            else variation.parents,
-            note=variation.note,
+            anyone=anyone,
         )
 
     def _record(self, candidate: Candidate) -> None:

@@ -192,6 +192,8 @@ class TuningConfig:
 class EvaluationConfig:
     """[evaluation]: how a candidate is judged."""
 
+    # A measured table (.npz) that answers in place of a device; it has a seed of its own.
+    landscape: Path | None = field(default=None, metadata={"absent": None})
     workers: int = 0  # candidates judged at once; 0: 2 on the CPU, 8 on CUDA
     seeds: int = at_least(1, 2)  # input draws per workload in the correctness check
     pairs: int = at_least(10, 12)  # paired timing samples per workload; fewer give no interval

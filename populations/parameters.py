@@ -113,6 +113,7 @@ class _Mark:
         return number + self.suffix
 
 
+@lru_cache(maxsize=4096)
 def parameters(source: str) -> tuple[Parameter, ...]:
     """Find the launch parameters of a source, in file order; empty when nothing is marked."""
     grouped: dict[str, list[_Mark]] = {}

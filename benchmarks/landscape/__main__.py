@@ -2,6 +2,7 @@
 
 variants PLAN... --out FOLDER   the variants' sources, made where LibCST is installed
 measure PLAN... --out FOLDER    every point, appended to FOLDER/PLAN.jsonl; goes on where it stopped
+measure PLAN... --again 3 --best 100    the best points again, by new processes
 pack PLAN FILE.jsonl --out FILE.npz  the table that is shipped
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import math
 import os
 import random
 import shlex
@@ -22,7 +24,8 @@ from typing import Any
 
 from benchmarks.landscape.lattice import Plan, Point, Variant, keep, kept, points, variants
 from benchmarks.landscape.plans import PLANS
-from benchmarks.landscape.records import Record, Records
+from benchmarks.landscape.records import Record, Records, pooled, read
+from fitness.statistics import median
 from populations.errors import EvoError, WorkerError
 
 _PROGRESS_S = 5.0
@@ -61,6 +64,10 @@ def _parser() -> argparse.ArgumentParser:
     measure.add_argument("--pairs", type=int, default=12, help="rounds a point")
     measure.add_argument("--seed", type=int, default=1, help="decides order and inputs")
     measure.add_argument("--most", type=int, default=0, help="points of each plan at most")
+    measure.add_argument(
+        "--again", type=int, default=0, help="measure points that passed so many times again"
+    )
+    measure.add_argument("--best", type=int, default=0, help="with --again: the best so many alone")
     measure.add_argument("--workload", default="", help="another one of the problem's")
     measure.add_argument(
         "--interpret", action="store_true", help="a rehearsal on the CPU, in Triton's interpreter"
@@ -152,6 +159,9 @@ def _measure_group(jobs: Sequence[_Job], options: argparse.Namespace, deadline: 
         owner = {p.digest: file for job, file in zip(jobs, files, strict=True) for p in job.points}
         every = {p.digest: p for job in jobs for p in job.points}
         left = [p for digest, p in every.items() if digest not in owner[digest].done]
+        if options.again:
+            left = _again(jobs, options)
+            every = {str(number): point for number, point in enumerate(left)}
         progress = _Progress(len(every), len(every) - len(left))
         if not left:
             progress.say("nothing is left to measure")
@@ -177,6 +187,18 @@ def _measure_group(jobs: Sequence[_Job], options: argparse.Namespace, deadline: 
         progress.say("done" if progress.done == len(every) else "time is up")
 
 
+def _again(jobs: Sequence[_Job], options: argparse.Namespace) -> list[Point]:
+    """The best points of each plan, each as often as it is to be measured again, in any order."""
+    found: list[Point] = []
+    for job in jobs:
+        _, records = read(options.out / f"{job.plan.name}.jsonl")
+        ranked = sorted(pooled(records), key=lambda r: -median(r.log_ratios or [-math.inf]))
+        best = {record.digest for record in ranked[: options.best or None] if record.log_ratios}
+        found += [point for point in job.points if point.digest in best] * options.again
+    random.Random(f"{options.seed}:again").shuffle(found)
+    return found
+
+
 def _baselines(batch: Any) -> dict[str, float]:
     table = batch.table
     return dict(next(iter(table.times_ms.values()))) if table is not None else {}
@@ -193,8 +215,9 @@ def _spec(plan: Plan, options: argparse.Namespace) -> Any:
         workloads=(plan.workload,),
         baselines=plan.baselines,
         pairs=options.pairs,
-        # Every point has all its rounds, however slow, and no more of them.
-        timing_budget_s=5.0,
+        # Every point has all its rounds, however slow, and no more of them; on the CPU, where
+        # rounds are repeated that neighbours disturb, as many as the time allows.
+        timing_budget_s=0.4 if plan.device == "cpu" else 5.0,
         min_effect=10.0,
         give_up_below=0.0,
         memory_bytes=16 << 30,

@@ -22,6 +22,8 @@ from typing import Any, Protocol
 from populations.kernel import Candidate
 from populations.parameters import Value, parameters, with_values
 
+# Seeds that are tried where a note is only part of what an operator would say.
+_SEEDS = 8
 _MARK = r"^(\s*{name}\b.*?(?:#|//)[ \t]*tune:).*$"
 
 
@@ -186,9 +188,13 @@ def points(plan: Plan, variant: Variant) -> Iterator[Point]:
 
 def _edited(edit: Edit, source: str, operators: Mapping[str, _Editor]) -> str | None:
     for step in edit.steps:
-        # Always the same place: the note decides, and where several fit, a fixed seed.
-        found = operators[step.operator].apply(source, random.Random(0), step.note)
-        if found is None or step.note not in found[1]:
+        # Always the same place: the note decides; where several fit, the first seed to find one.
+        tries = (
+            operators[step.operator].apply(source, random.Random(seed), step.note)
+            for seed in range(_SEEDS)
+        )
+        found = next((made for made in tries if made is None or step.note in made[1]), None)
+        if found is None:
             return None
         source = found[0]
     return source

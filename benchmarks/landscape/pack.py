@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.landscape.lattice import Plan, Variant
-from benchmarks.landscape.records import read
+from benchmarks.landscape.records import pooled, read
 from fitness.landscape.table import save
 from populations.errors import ConfigError
 from populations.outcome import Outcome
@@ -54,6 +54,8 @@ def pack(plan: Plan, found: Sequence[Variant], file: Path, out: Path) -> int:
     choices = _choices(found)
     outcomes = [str(outcome) for outcome in Outcome]
     texts = list(dict.fromkeys(r.text[:_TEXT] for r in records))
+    single = max((len(r.log_ratios) for r in records), default=0)
+    records = pooled(records)
     rounds = max((len(r.log_ratios) for r in records), default=0)
     about = {
         "name": plan.name,
@@ -73,6 +75,8 @@ def pack(plan: Plan, found: Sequence[Variant], file: Path, out: Path) -> int:
         "parameters": choices,
         "outcomes": outcomes,
         "texts": texts,
+        # Of one measurement; a point that was measured several times has more.
+        "rounds": single,
         "provenance": {key: header[key] for key in _PROVENANCE if key in header},
     }
     arrays: dict[str, Sequence[Any]] = {

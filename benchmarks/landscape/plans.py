@@ -91,4 +91,26 @@ _RMSNORM = Plan(
     },
     baselines=("eager", "max-autotune-no-cudagraphs", "formula+compile"),
 )
-PLANS = {plan.name: plan for plan in (_CONV1D, _RMSNORM, _CONV1D_TUNING)}
+_CONV1D_CPU = Plan(
+    name="conv1d_cpu",
+    problem=_EXPERIMENTS / "problems/conv1d.py",
+    workload="fp32_b8",
+    seed=_EXPERIMENTS / "seeds/conv1d_cpp.py",
+    language="cpp",
+    edits=(
+        Edit("pad", (Step("cpp_halo_pad", "pad x with zeros per b, drop the guard"),)),
+        Edit("tile", (Step("cpp_tile", "tile l in o in b"),), needs=("pad",)),
+        Edit("vectors", (Step("cpp_explicit_vectors", "vectorise l in o in"),), needs=("pad",)),
+        Edit("exchange", (Step("cpp_interchange", "exchange o in"),), needs=("vectors",)),
+        Edit("jam", (Step("cpp_unroll_and_jam", "unroll and jam o in"),), needs=("pad",)),
+        Edit("pack", (Step("cpp_pack", "pack weight as o i k r"),), needs=("jam",)),
+        Edit("taps", (Step("cpp_full_unroll", "write out k in i in"),)),
+    ),
+    choices={
+        "TILE": (32, 64, 112),
+        "LANES": (4, 8, 16, 32),
+        "JAM": (2, 3, 4, 6, 8, 12, 16),
+    },
+    baselines=("eager", "conv2d"),
+)
+PLANS = {plan.name: plan for plan in (_CONV1D, _RMSNORM, _CONV1D_TUNING, _CONV1D_CPU)}

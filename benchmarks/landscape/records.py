@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from statistics import fmean, median
 from types import TracebackType
 from typing import Any
 
@@ -118,6 +119,31 @@ def read(path: Path) -> tuple[dict[str, Any], list[Record]]:
         else:
             header |= data
     return header, points
+
+
+def pooled(points: Sequence[Record]) -> list[Record]:
+    """Every point once: those measured several times with all their rounds, and mean times.
+
+    One that failed once has failed.
+    """
+    grouped: dict[str, list[Record]] = {}
+    for point in points:
+        grouped.setdefault(point.digest, []).append(point)
+    return [_pooled(mine) for mine in grouped.values()]
+
+
+def _pooled(mine: Sequence[Record]) -> Record:
+    for record in mine:
+        if not record.log_ratios:
+            return record
+    return replace(
+        mine[0],
+        candidate_ms=median([r.candidate_ms for r in mine]),
+        baseline_ms=median([r.baseline_ms for r in mine]),
+        log_ratios=[ratio for r in mine for ratio in r.log_ratios],
+        # What is built again is in a cache.
+        device_s=fmean(r.device_s for r in mine),
+    )
 
 
 def _cut(path: Path) -> None:

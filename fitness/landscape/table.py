@@ -14,13 +14,14 @@ The file is a NumPy archive (compressed, no pickle) of these arrays, a row for e
 
 and `about`, a JSON text: `name`, `language`, `device`, `workload`, `baseline`, `edits` (names, in
 the order in which they are made, with operators and needs), `variants` (edits and source of each),
-`parameters` (name -> choices), `outcomes`, `texts`, and `provenance` (machine, versions, date,
-command, clocks, digest of the problem).
+`parameters` (name -> choices), `outcomes`, `texts`, `rounds` (of one measurement), and `provenance`
+(machine, versions, date, command, clocks, digest of the problem).
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -144,6 +145,31 @@ class Landscape:
         return list(self.about["outcomes"])
 
     @property
+    def baselines_ms(self) -> dict[str, float]:
+        """Every baseline's time, as measured before the points."""
+        found = self.about.get("provenance", {}).get("baselines_ms", {})
+        return dict(found) or {self.baseline: float(self.arrays["baseline_ms"].max())}
+
+    @property
+    def rounds(self) -> int:
+        """Rounds of one measurement, at most; a point measured several times has more."""
+        return int(self.about.get("rounds") or self.arrays["log_ratios"].shape[1])
+
+    @property
+    def seed(self) -> int:
+        """The row that a search begins with: the first variant as it stands, or its first that ran.
+
+        Raises ConfigError when no point of it passed.
+        """
+        at = self.row(self.variants[0].source)
+        if at is not None and self.outcome(at) is Outcome.PASSED:
+            return at
+        for row, number in enumerate(self.arrays["variant"].tolist()):
+            if number == 0 and self.outcome(row) is Outcome.PASSED:
+                return row
+        raise ConfigError(f"the landscape {self.name}: its seed passed at no point")
+
+    @property
     def best(self) -> int:
         """The row with the greatest median speedup."""
         return int(self.true_log_speedup.argmax())
@@ -162,6 +188,19 @@ class Landscape:
         """The module of a row."""
         number = int(self.arrays["variant"][row])
         return with_values(self.variants[number].source, self.values(row))
+
+    def outcome(self, row: int) -> Outcome:
+        """How a row's evaluation ended."""
+        return Outcome(self.about["outcomes"][self.arrays["outcome"][row]])
+
+    def text(self, row: int) -> str:
+        """What was wrong with a row."""
+        return str(self.about["texts"][self.arrays["text"][row]])
+
+    def pairs(self, row: int) -> list[float]:
+        """The raw log ratios of a row, in order."""
+        ratios: list[float] = self.arrays["log_ratios"][row].tolist()
+        return [ratio for ratio in ratios if not math.isnan(ratio)]
 
     def variant_of(self, source: str) -> int | None:
         """Number of the variant of which a source is a point, measured or not."""

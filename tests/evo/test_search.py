@@ -14,8 +14,11 @@ from fitness.replay import Recorded
 from operators.credit import Credit
 from operators.operator import Inapplicable, Variation
 from operators.tuning import Tune
+from populations.archive import Population
 from populations.errors import WorkerError
 from populations.outcome import Outcome
+from populations.policies.steady import SteadyState
+from populations.selection import RandomSelection
 from tests.evo import toy
 
 
@@ -337,3 +340,35 @@ def test_the_tuner_learns_in_a_search(tmp_path):
         search.run(toy.seeds())
         assert search.champion.evaluation.speedup.log == pytest.approx(0.0, abs=0.101)
         assert len(store.trials()) == 20
+
+
+def test_used_up_parents_do_not_end_a_search(tmp_path):
+    """A policy that knows one parent only runs out of news; other kernels that passed have some."""
+
+    class Stubborn(SteadyState):
+        """Breeds from the first kernel alone."""
+
+        def parents(self, count, _rng):
+            return [self._first] * count
+
+        def insert(self, kernel):
+            self._first = getattr(self, "_first", kernel)
+            return super().insert(kernel)
+
+    once = Scripted(lambda _: Inapplicable("replaced below"))
+    once.vary = lambda parents, _: (
+        Variation(source=parents[0].source + "# more\n", note="more")
+        if parents[0].number < 12
+        else Inapplicable("enough")
+    )
+    policy = Stubborn(population=Population(capacity=8), selection=RandomSelection())
+    with toy.create(tmp_path) as store:
+        parts = {**toy.only(once), "policy": policy}
+        search = toy.search(store, toy.Immediate(), parts=parts, evaluations=30)
+        assert search.run(toy.seeds()) == "no operator finds anything new"
+        found = store.candidates()
+    assert len(found) > 12
+    parents = {c.parents for c in found[1:]}
+    assert (0,) in parents
+    assert len(parents) > 1
+    assert len({c.digest for c in found}) == len(found)

@@ -1,0 +1,57 @@
+"""What is compared: settings of a search, and two ends that are no search at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from evo.policies import POLICIES
+
+ROOT = Path(__file__).resolve().parents[2]
+TABLES = ROOT / "experiments/landscapes"
+EXPERIMENT = ROOT / "experiments/landscape_conv1d.toml"
+# Points of the table with replacement, and all of them in random order.
+SAMPLING, EXHAUSTIVE = "sampling", "exhaustive"
+ENDS = (SAMPLING, EXHAUSTIVE)
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One way to search.
+
+    Attributes:
+        name: Unique.
+        settings: As `--set` has them, beside the experiment's own; empty for an end.
+        title: For people.
+    """
+
+    name: str
+    settings: tuple[str, ...]
+    title: str
+
+
+_TITLES = {
+    "population": "population (steady state, tournament)",
+    "islands": "islands",
+    "map_elites": "MAP-Elites",
+    "mcts": "tree search",
+    "beam": "beam",
+    "greedy": "greedy",
+    "nsga2": "NSGA-II",
+    "random": "random parents (control)",
+    SAMPLING: "random points (no search)",
+    EXHAUSTIVE: "every point in random order (no search)",
+}
+ARMS: Mapping[str, Arm] = {
+    **{n: Arm(n, (f"search.policy={n}",), _TITLES.get(n, n)) for n in POLICIES},
+    "remeasure": Arm(
+        "remeasure", ("search.remeasure=2",), "population, likely champions measured again"
+    ),
+    **{name: Arm(name, (), _TITLES[name]) for name in ENDS},
+}
+
+
+def tables() -> dict[str, Path]:
+    """The shipped landscapes by name."""
+    return {path.stem: path for path in sorted(TABLES.glob("*.npz"))}

@@ -57,23 +57,31 @@ def even(table: Path, arm: str, seed: int, evaluations: int) -> Run:
     with (
         judge_of(config, device_of(config)) as pool,
         # No key switches it off: in a search there is no reason to.
-        mock.patch("evo.search.inherit", _kept) if bare else nullcontext(),
+        mock.patch("evo.proposing.inherit", _kept) if bare else nullcontext(),
         tempfile.TemporaryDirectory(prefix="evo-even-", dir=MEMORY) as folder,
         Store.create(Path(folder), experiment=config.text, fingerprint="even") as store,
     ):
-        from evo.experiment import build_search, structural_names
+        from evo.experiment import budget, build_search, in_flight, structural_names
+        from evo.search import Search
 
+        device = device_of(config)
         watch = Watch(landscape)
-        search = build_search(config, device_of(config), pool, store, watch)
         operators = even_operators(landscape)
         credit: Any = Even(list(operators))
-        search.parts = dataclasses.replace(
-            search.parts,
+        parts = dataclasses.replace(
+            build_search(config, device, pool, store, watch).parts,
             operators=operators,
             credit=credit,
             structural=structural_names(operators),
         )
-        watch.search = search
+        search = watch.search = Search(
+            parts,
+            budget=budget(config),
+            seed=seed,
+            in_flight=in_flight(config, device),
+            device=device,
+            edits=config.search.edits,
+        )
         first = seed_of(landscape)
         ended = search.run([Kernel(first, pool.evaluate_once(first))])
     return Run(

@@ -6,13 +6,14 @@ import json
 import random
 import urllib.request
 from collections import Counter
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import pytest
 
 from benchmarks.openevolve import evaluation
 from benchmarks.openevolve.operators import Even, Nudge, even_operators
-from benchmarks.openevolve.ours import _champions, even
+from benchmarks.openevolve.ours import BARE, _champions, even
 from benchmarks.openevolve.server import Model, Server
 from fitness.landscape.table import load
 from operators.operator import Inapplicable, Situation, Variation
@@ -131,3 +132,28 @@ def test_our_side_is_deterministic(arm: str) -> None:
     one, two = (even(GOLDEN, arm, 3, 15) for _ in range(2))
     assert one.champions == two.champions
     assert one.spent == 15
+
+
+def test_our_side_proposes_by_the_same_operators(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: Counter[str] = Counter()
+    choose, vary = Even.choose, Nudge.vary
+
+    def choosing(self: Even, rng: random.Random, among: Collection[str] | None = None) -> str:
+        name = choose(self, rng, among)
+        drawn[name] += 1
+        return name
+
+    def nudging(self: Nudge, parents: Sequence[Kernel], situation: Situation) -> object:
+        drawn["nudged"] += 1
+        return vary(self, parents, situation)
+
+    monkeypatch.setattr(Even, "choose", choosing)
+    monkeypatch.setattr(Nudge, "vary", nudging)
+    even(GOLDEN, "population", 1, 15)
+    assert set(even_operators(TABLE)) <= set(drawn)
+    assert drawn["nudged"] >= drawn["tune"] > 0
+
+
+def test_bare_is_one_edit_with_the_parents_own_parameters() -> None:
+    whole, bare = (even(GOLDEN, f"random{end}", 1, 20).champions for end in ("", BARE))
+    assert whole != bare

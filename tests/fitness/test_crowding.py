@@ -3,10 +3,17 @@
 import pytest
 import torch
 
+from fitness import crowding
 from fitness.crowding import crowded, ran_out
 from populations.errors import WorkerError
 
 OUT = "raised on workload 'default': OutOfMemoryError: CUDA out of memory. Tried to allocate 20 MiB"
+
+
+@pytest.fixture(autouse=True)
+def short_patience(monkeypatch):
+    monkeypatch.setattr(crowding, "_PATIENCE_S", 0.05)
+    monkeypatch.setattr(crowding, "_POLL_S", 0.01)
 
 
 def free(monkeypatch, free_bytes, total_bytes=140 << 30):
@@ -16,6 +23,12 @@ def free(monkeypatch, free_bytes, total_bytes=140 << 30):
 def test_a_full_device_is_not_the_candidates_fault(monkeypatch):
     free(monkeypatch, 100 << 20)
     assert isinstance(crowded("cuda:0", OUT), WorkerError)
+
+
+def test_memory_that_comes_back_late_was_the_candidates(monkeypatch):
+    seen = iter([100 << 20, 100 << 20, 139 << 30])
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (next(seen), 140 << 30))
+    assert crowded("cuda:0", OUT) is None
 
 
 def test_an_empty_device_that_does_not_suffice_is(monkeypatch):

@@ -206,6 +206,7 @@ class Judge:
             seed=self._model_seed,
             folder=self._folder,
             read=self._readable,
+            aside=self.lease.aside,
         )
 
     def check(self, process: CandidateProcess, progress: Progress) -> None:

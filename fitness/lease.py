@@ -40,6 +40,7 @@ class DeviceLease:
         """Seconds this object has held the device exclusively, in total."""
         self._held_s = 0.0
         self._since: list[float] = []
+        self._alone = False
 
     @property
     def held_s(self) -> float:
@@ -49,15 +50,27 @@ class DeviceLease:
     @contextmanager
     def shared(self) -> Iterator[None]:
         """Hold the device together with others; waits for a timing that runs or waits."""
-        # Whoever waits for exclusive use stands in the door: nobody enters past it.
-        fcntl.flock(self._door, fcntl.LOCK_SH)
-        fcntl.flock(self._room, fcntl.LOCK_SH)
-        fcntl.flock(self._door, fcntl.LOCK_UN)
+        self._enter()
         try:
             with self._holding():
                 yield
         finally:
             fcntl.flock(self._room, fcntl.LOCK_UN)
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Give a shared hold back meanwhile; does nothing where there is none."""
+        if not self._since or self._alone:
+            yield
+            return
+        self._held_s += time.monotonic() - self._since[0]
+        since, self._since = self._since, []
+        fcntl.flock(self._room, fcntl.LOCK_UN)
+        try:
+            yield
+        finally:
+            self._enter()
+            self._since = [time.monotonic()] * len(since)
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -68,12 +81,20 @@ class DeviceLease:
         finally:
             fcntl.flock(self._door, fcntl.LOCK_UN)
         start = time.monotonic()
+        self._alone = True
         try:
             with self._holding():
                 yield
         finally:
+            self._alone = False
             self.exclusive_s += time.monotonic() - start
             fcntl.flock(self._room, fcntl.LOCK_UN)
+
+    def _enter(self) -> None:
+        # Whoever waits for exclusive use stands in the door: nobody enters past it.
+        fcntl.flock(self._door, fcntl.LOCK_SH)
+        fcntl.flock(self._room, fcntl.LOCK_SH)
+        fcntl.flock(self._door, fcntl.LOCK_UN)
 
     @contextmanager
     def _holding(self) -> Iterator[None]:

@@ -89,6 +89,8 @@ class LocalPool:
         preload: tuple[str, ...] = PRELOAD
         if spec.device == "cuda" or spec.interpret_triton:
             preload = (*preload, "triton")
+        if spec.device == "cuda":
+            preload = (*preload, "fitness.triton_ready")
         self.device_lines: tuple[str, ...] = ()
         """What the device is and what it reached at best, once baselines were measured."""
         self.device_facts: dict[str, int] = {}

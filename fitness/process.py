@@ -9,8 +9,8 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from fitness.batches import Batches
 from fitness.bench import settings_of
 from fitness.cases import Case, Constants, StateChange
 from fitness.clocks import ran_ms, waited_ms
+from fitness.compiling import ASIDE, BACK
 from fitness.contents import CheckedCall, TimedInputs, to_json
 from fitness.exchange import OutputRegion
 from fitness.pace import Answer, Late, Pacemaker, Request, Silence
@@ -32,6 +33,8 @@ from populations.outcome import Outcome
 OUTPUT_SHOWN = 2000
 # For what a candidate's toolchain writes; it is memory, and a judge's whole share of the disk.
 FOLDER_BYTES = 512 << 20
+# Compilations of one question: a kernel's variants for all its workloads are a handful.
+_MOST_COMPILED = 256
 _SIGNALS = {
     signal.SIGSEGV: "segmentation fault",
     signal.SIGBUS: "bus error",
@@ -73,6 +76,7 @@ class CandidateProcess:
         seed: int,
         folder: Path,
         read: tuple[Path, ...] = (),
+        aside: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         """Start it.
 
@@ -83,8 +87,10 @@ class CandidateProcess:
             seed: For torch's generator at construction.
             folder: A private folder is made in here and removed at the end.
             read: What the process may read; empty for all that its user may.
+            aside: What to enter while it compiles; see `fitness.compiling`.
         """
         self.candidate = candidate
+        self._aside = aside
         self._device = spec.device
         self._left_s = spec.run_limit_s
         self._limit_s = spec.run_limit_s
@@ -265,30 +271,46 @@ class CandidateProcess:
 
     def _send(self, question: dict[str, Any], descriptors: list[int], when: str) -> str:
         nonce = secrets.token_hex(8)
-        try:
-            self._child.channel.send({**question, "nonce": nonce})
-            if descriptors:
-                self._child.channel.send_fds(descriptors)
-        except WorkerTimeout as error:
-            raise self._late(when) from error
-        except WorkerDied as error:
-            raise Fault(Outcome.RUNTIME_ERROR, self._ending(when)) from error
+        self._tell({**question, "nonce": nonce}, when, descriptors)
         return nonce
 
-    def _receive(self, nonce: str, when: str) -> dict[str, Any]:
-        start = time.monotonic()
+    def _tell(self, message: dict[str, Any], when: str, descriptors: Sequence[int] = ()) -> None:
         try:
-            answer = self._child.channel.receive(max(self._left_s, 0.0))
+            self._child.channel.send(message)
+            if descriptors:
+                self._child.channel.send_fds(list(descriptors))
         except WorkerTimeout as error:
             raise self._late(when) from error
         except WorkerDied as error:
             raise Fault(Outcome.RUNTIME_ERROR, self._ending(when)) from error
-        self._left_s -= time.monotonic() - start
+
+    def _receive(self, nonce: str, when: str) -> dict[str, Any]:
+        answer = self._message(when)
+        for _ in range(_MOST_COMPILED):
+            if answer != {ASIDE: nonce}:
+                break
+            with self._aside():
+                answer = self._message(when)
+            if answer != {BACK: nonce}:
+                break
+            self._tell({BACK: nonce}, when)
+            answer = self._message(when)
         if not isinstance(answer, dict) or answer.get("nonce") != nonce:
             raise Fault(Outcome.CHEATED, f"the process gave an answer of its own making {when}")
         if "error" in answer:
             raise self._raised(when, answer["error"])
         return answer
+
+    def _message(self, when: str) -> Any:
+        start = time.monotonic()
+        try:
+            message = self._child.channel.receive(max(self._left_s, 0.0))
+        except WorkerTimeout as error:
+            raise self._late(when) from error
+        except WorkerDied as error:
+            raise Fault(Outcome.RUNTIME_ERROR, self._ending(when)) from error
+        self._left_s -= time.monotonic() - start
+        return message
 
     def _late(self, when: str) -> Fault:
         text = f"no answer within {self._limit_s:g} s {when}{self._printed()}"

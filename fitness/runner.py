@@ -24,6 +24,7 @@ import random
 import sys
 import tempfile
 import traceback
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -32,6 +33,7 @@ import torch
 
 from fitness.answers import write
 from fitness.bench import Stopwatch, Timed, prepare, seed, synchronise
+from fitness.compiling import Compiling
 from fitness.contents import on_device
 from fitness.diagnostics.loaded import kernels
 from fitness.exchange import TensorSpec, private_mapping, total_bytes, unflatten, views
@@ -55,7 +57,7 @@ def run(channel: Any, argument: dict[str, Any]) -> None:
     """
     faulthandler.enable()
     try:
-        runner = _Runner(argument)
+        runner = _Runner(argument, channel)
         while True:
             question = channel.receive(None)
             channel.send(_answer(runner, question, channel))
@@ -66,7 +68,8 @@ def run(channel: Any, argument: dict[str, Any]) -> None:
 
 def _answer(runner: _Runner, question: dict[str, Any], channel: Any) -> dict[str, Any]:
     try:
-        found = getattr(runner, f"do_{question['do']}")(question, channel)
+        with runner.compiling(question):
+            found = getattr(runner, f"do_{question['do']}")(question, channel)
     except WorkerError:
         raise
     except BaseException as error:  # noqa: BLE001 - a candidate may raise anything, SystemExit too
@@ -77,7 +80,7 @@ def _answer(runner: _Runner, question: dict[str, Any], channel: Any) -> dict[str
 
 
 class _Runner:
-    def __init__(self, argument: dict[str, Any]) -> None:
+    def __init__(self, argument: dict[str, Any], channel: Any) -> None:
         self._settings = argument["settings"]
         self._device: str = self._settings["device"]
         self._seed: int = argument["seed"]
@@ -93,6 +96,14 @@ class _Runner:
         prepare(self._settings)
         self._stopwatch = Stopwatch(self._device)
         random.seed(self._seed)
+        # Whoever has no use for Triton has not imported it.
+        self._compiling = Compiling(channel) if "triton" in sys.modules else None
+
+    def compiling(self, question: dict[str, Any]) -> AbstractContextManager[None]:
+        """Within this, compilations are announced; not while the judge listens elsewhere."""
+        if self._compiling is None or question["do"] == "pace":
+            return nullcontext()
+        return self._compiling.announced(question["nonce"])
 
     def _use_private_caches(self) -> None:
         # What a candidate compiles must not be found by another one.

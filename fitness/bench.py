@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -70,6 +71,19 @@ def prepare(settings: Mapping[str, Any]) -> None:
 def settings_of(spec: Any) -> dict[str, Any]:
     """The settings that `prepare` takes, from an `EvaluationSpec`; JSON-able."""
     return {"threads": spec.threads, "tf32": spec.tf32, "device": spec.torch_device}
+
+
+def begin(device: str) -> None:
+    """Have a context on the device, Triton's driver where Triton is, and the commonest kernels."""
+    if device == "cpu":
+        return
+    torch.zeros(1).to(device)
+    poison([TensorSpec("uint8", (1,))], device)
+    if "triton" in sys.modules:
+        import triton
+
+        triton.runtime.driver.active.get_current_device()
+    synchronise(device)
 
 
 def seed(number: int, device: str = "") -> None:

@@ -127,10 +127,8 @@ class Judge:
             if progress.details.get(KEY) in known:
                 return self._repeat(progress, start)
             start = time.monotonic()
-            # Starting and ending a process disturbs a timing as much as what it computes does: on
-            # CUDA a context is made and torn down.
-            with progress.stages.stage("start", self.lease), self.lease.shared():
-                process = self.start(candidate, table)
+            with progress.stages.stage("start", self.lease):
+                process = self._started(candidate, table)
             try:
                 with progress.stages.stage("check", self.lease), narrowed(self, process, progress):
                     self.check(process, progress)
@@ -208,6 +206,19 @@ class Judge:
             read=self._readable,
             aside=self.lease.aside,
         )
+
+    def _started(self, candidate: Candidate, table: BaselineTable) -> CandidateProcess:
+        if self.spec.device == "cpu":
+            with self.lease.shared():
+                return self.start(candidate, table)
+        # A context takes a quarter of a second, and making one does not disturb who times.
+        process = self.start(candidate, table)
+        try:
+            process.prepare()
+        except Fault:
+            process.end()
+            raise
+        return process
 
     def check(self, process: CandidateProcess, progress: Progress) -> None:
         """Construct and ask everything that the spec wants asked; raises the first Fault."""

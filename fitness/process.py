@@ -20,6 +20,7 @@ from fitness.cases import Case, Constants, StateChange
 from fitness.clocks import ran_ms, waited_ms
 from fitness.compiling import ASIDE, BACK
 from fitness.contents import CheckedCall, TimedInputs, to_json
+from fitness.diagnostics.printed import excerpt
 from fitness.exchange import OutputRegion
 from fitness.pace import Answer, Late, Pacemaker, Request, Silence
 from fitness.sandbox.limits import Limits
@@ -117,6 +118,10 @@ class CandidateProcess:
             output_bytes=spec.output_bytes,
         )
         self._child: Child = spawner.spawn("fitness.runner:run", argument, limits=limits)
+
+    def prepare(self) -> None:
+        """Wait until it has a context on the device; of the candidate nothing has run then."""
+        self._ask("before it was constructed", {"do": "prepare"}, [])
 
     def construct(self, constants: Constants, dtype: str) -> dict[str, Any]:
         """Build the candidate's model for a dtype."""
@@ -341,11 +346,7 @@ class CandidateProcess:
     def _printed(self) -> str:
         self.end()
         text = self._child.output().strip()
-        if not text:
-            return ""
-        if len(text) > OUTPUT_SHOWN:
-            text = "[...]" + text[-OUTPUT_SHOWN:]
-        return f"\nits output:\n{text}"
+        return f"\nits output:\n{excerpt(text, OUTPUT_SHOWN)}" if text else ""
 
 
 class _Subject:

@@ -4,6 +4,7 @@ The process is confined, disposable and not believed: its answers are data that 
 its outputs are compared in another process, and its clock is checked against the judge's. Questions
 come as JSON with a nonce that the answer must repeat.
 
+    prepare     make a context on the device
     construct   build `ModelNew` and give it the reference's state; descriptor: the constants
     case        call it on one or more cases in the same memory, write the outputs; descriptors:
                 inputs of each, all outputs
@@ -32,7 +33,7 @@ from typing import Any
 import torch
 
 from fitness.answers import write
-from fitness.bench import Stopwatch, Timed, prepare, seed, synchronise
+from fitness.bench import Stopwatch, Timed, begin, prepare, seed, synchronise
 from fitness.compiling import Compiling
 from fitness.contents import on_device
 from fitness.diagnostics.loaded import kernels
@@ -112,6 +113,11 @@ class _Runner:
         os.environ["HOME"] = os.environ["TMPDIR"] = str(self._folder)
         # Whoever asked before the fork has had another answer.
         tempfile.tempdir = str(self._folder)
+
+    def do_prepare(self, _question: dict[str, Any], _channel: Any) -> dict[str, Any]:
+        """Make a context on the device and load what every call needs, before anything runs."""
+        begin(self._device)
+        return {}
 
     def do_construct(self, question: dict[str, Any], channel: Any) -> dict[str, Any]:
         """Load the module, build the model for the first dtype."""

@@ -17,7 +17,9 @@ from tests.adversarial.results_page import alarm, load, record, save, summary_li
 def main() -> int:
     """Judge and write; the status is 1 when a cheating kernel passed or an honest one did not."""
     parser = argparse.ArgumentParser(prog="python -m tests.adversarial", description=__doc__)
-    parser.add_argument("rows", nargs="*", help="names of rows, as A4; all without any")
+    parser.add_argument(
+        "rows", nargs="*", help="as A4 or A4.integers; all without any"
+    )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="")
     parser.add_argument("--page", action="store_true", help="only write the page anew")
     options = parser.parse_args()
@@ -28,7 +30,11 @@ def main() -> int:
     if options.device == "cpu" or (not options.device and missing_for_cuda()):
         device = "cpu"
     private_runtime()
-    rows = [r for r in rows_for(device) if not options.rows or r.row in options.rows]
+    rows = rows_for(device)
+    if unknown := set(options.rows) - {name for r in rows for name in (r.row, r.key)}:
+        parser.error(f"no row {', '.join(sorted(unknown))} for {device}; they have names as A4")
+    if options.rows:
+        rows = [r for r in rows if {r.row, r.key} & set(options.rows)]
     found = {}
     facts = machine_facts(device, threads=1)
     machine = {name: facts[name] for name in ("device", "torch") if name in facts}

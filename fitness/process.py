@@ -345,7 +345,7 @@ class CandidateProcess:
 
     def _printed(self) -> str:
         self.end()
-        text = self._child.output().strip()
+        text = self._child.output().strip().replace(f"{self._folder}/", "")
         return f"\nits output:\n{excerpt(text, OUTPUT_SHOWN)}" if text else ""
 
 

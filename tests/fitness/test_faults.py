@@ -220,6 +220,11 @@ def test_a_gigabyte_of_output_is_cut(place: Place) -> None:
     assert len(evaluation.diagnostics) < 10_000
 
 
+def test_its_own_file_is_called_by_its_name_alone(place: Place) -> None:
+    evaluation = place.judged(source("print(__file__, flush=True); raise ValueError(__file__)"))
+    assert "its output:\ncandidate.py" in evaluation.diagnostics
+
+
 def test_stopping_itself_is_no_way_to_stay(place: Place) -> None:
     evaluation = place.judged(source("os.kill(os.getpid(), signal.SIGSTOP)"))
     # The first process of a namespace does not hear a signal of its own.

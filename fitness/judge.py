@@ -19,6 +19,7 @@ from typing import Any
 
 from fitness import policy, statistics, timing
 from fitness.baselines import BaselineClient, BaselineTable
+from fitness.batches import LATE_LOOKS
 from fitness.binaries import KEY, Repeat, cpp_key, triton_key
 from fitness.cases import Case, CaseBank
 from fitness.clocks import ClockError
@@ -295,7 +296,7 @@ class Judge:
             baseline, below = table.fastest(workload), hopeless.get(workload, 0.0)
             with self.lease.shared():
                 inputs, case = self.contents.inputs(workload), self.bank.case(workload, 0)
-                checked = self.contents.checkpoints(workload, 2)
+                checked = self.contents.checkpoints(workload, 1 + LATE_LOOKS)
                 self.baselines.warm(baseline, workload, inputs.seeds)
             try:
                 with process.subject(inputs, case, self.rng, checked=checked) as ours:

@@ -51,6 +51,8 @@ _EXTENSION_CALLS = 1000
 # and a share of the others, has one long batch.
 _AUDIT_ABOVE = 1.2
 _AUDIT_SHARE = 1 / 16
+# A baseline has so many.
+_AUDITS = 3
 # No call of anything takes less, launched from Python.
 _LEAST_MS = 1e-3
 
@@ -103,7 +105,7 @@ def measure(
         # one measurement; a clock that lies does so in each, and its process runs all the while.
         timed[0].suspected = True
         call_ms = min((one.unaccounted_ms() / one.calls for one in timed[1:]), default=0.0)
-        fault = timed[0].clock_fault(call_ms) or _audit(timed, rounds, rng)
+        fault = timed[0].clock_fault(call_ms) or _audit(timed, rounds, rng, call_ms)
         if not fault:
             break
         if attempt == ATTEMPTS - 1:
@@ -111,8 +113,11 @@ def measure(
     return rounds
 
 
-def _audit(timed: Sequence[Timed], rounds: Rounds, rng: random.Random) -> str:
+def _audit(timed: Sequence[Timed], rounds: Rounds, rng: random.Random, call_ms: float) -> str:
     """Look at one more batch, a long one where much is claimed; says what is wrong, or "".
+
+    What lies between two calls is what it was in the quickest rounds (`call_ms`) or in the quickest
+    of a baseline's long batches: a neighbour there must not excuse anybody.
 
     What is taken from a baseline is taken from the last one: of a verification's others the first
     are processes of the candidate's own.
@@ -130,7 +135,8 @@ def _audit(timed: Sequence[Timed], rounds: Rounds, rng: random.Random) -> str:
     if not claimed and rng.random() >= _AUDIT_SHARE:
         ours.look()
         return ""
-    call_ms = others[-1].audit(rounds.median_ms(others[-1].name)).renewal_ms
+    theirs, theirs_ms = others[-1], rounds.median_ms(others[-1].name)
+    call_ms = min([call_ms, *(theirs.audit(theirs_ms).renewal_ms for _ in range(_AUDITS))])
     return ours.audit(rounds.median_ms(ours.name)).fault(ours.name, call_ms, ours.threads)
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from fitness import timing
 from fitness.batches import Batches
-from fitness.clocks import ran_ms, waited_ms
+from fitness.clocks import Bare, ran_ms, waited_ms
 from fitness.lease import DeviceLease
 from fitness.pace import Answer, Pacemaker, Request, Silence
 from fitness.sandbox.channel import Channel
@@ -158,11 +158,14 @@ class _Subject:
         return self._name
 
     @property
-    def held_ms(self) -> float:
-        return self._batches.held_ms
+    def set_aside_ms(self) -> float:
+        return self._batches.set_aside_ms
 
     def batch(self, calls: int, settle_ms: float, *, look: bool = False) -> list[float]:
         return self._batches.batch(calls, settle_ms, look=look)[0]
+
+    def bare(self, calls: int, *, empty: bool = False) -> Bare:
+        return self._batches.bare(calls, empty=empty)[0]
 
     def move(self, processor: int) -> None:
         self._batches.processor = processor

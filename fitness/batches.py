@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from fitness.pace import Answer, Request
+from fitness.clocks import CLOCK_SLACK_MS, Bare, ClockError
+from fitness.pace import Answer, Request, Way
 
 # The host's lead over a device: what launching a call is taken for at first, by how much more than
 # it took last time the device is held back, how often this is tried (a call that waits for the
@@ -21,6 +22,9 @@ _TRIES = 3
 _MOST_HELD_MS = 50.0
 # The batch whose outputs are looked at is one of the first so many, of which every timing has more.
 _LOOKED_AT_AMONG = 5
+# Checkpoints kept for looks that are asked for: batches after all rounds, so often at most. A batch
+# of those that is not looked at could be left undone by whoever counts.
+LATE_LOOKS = 3
 
 
 class Checkpoint(Protocol):
@@ -46,6 +50,7 @@ class Batches:
         device: str = "cpu",
         checkpoints: Sequence[Checkpoint] = (),
         share: float = 0.0,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         """Prepare; nothing is asked yet.
 
@@ -57,8 +62,9 @@ class Batches:
             checkpoints: Answers to look for: the first in one of the first batches, the others
                 spread over the rest.
             share: How often a later batch is looked at, while there are checkpoints left.
+            clock: Seconds; replaced in tests.
         """
-        self.held_ms = 0.0
+        self.set_aside_ms = 0.0
         """What of the last batch's answer is no work of the subject: the device was held back, and
         tries that the host began too late for do not count."""
         self.processor = -1
@@ -72,6 +78,8 @@ class Batches:
         self._done = 0
         self._left = list(checkpoints)
         self._share = share
+        self._clock = clock
+        self._wall_ms = 0.0
         self._look_at = rng.randrange(_LOOKED_AT_AMONG)
 
     def batch(self, calls: int, settle_ms: float, *, look: bool = False) -> tuple[list[float], str]:
@@ -82,24 +90,33 @@ class Batches:
             settle_ms: How long to call before.
             look: Whether to look at this batch's last call for sure, if a checkpoint is left.
         """
-        checkpoint = self._checkpoint(look=look) if calls else None
+        request = Request(
+            subject=self._subject, calls=calls, settle_ms=settle_ms, processor=self.processor
+        )
+        self.set_aside_ms = 0.0
+        if not (self._held and calls):
+            answer, fault = self._asked(request, look=look)
+        else:
+            answer, fault = self._held_back(request, look=look)
+        return answer.times_ms, fault
+
+    def bare(self, calls: int, *, empty: bool = False) -> tuple[Bare, str]:
+        """One batch on a device that nobody holds back; and what is wrong with its output, or "".
+
+        It is looked at while a checkpoint is left: whoever is asked this way may know it.
+
+        Args:
+            calls: How many, at least one.
+            empty: Whether to leave out the calls themselves.
+        """
         request = Request(
             subject=self._subject,
             calls=calls,
-            first=self._first,
-            settle_ms=settle_ms,
-            secret=checkpoint.secret if checkpoint else self._secret(),
             processor=self.processor,
+            way=Way.EMPTY if empty else Way.BARE,
         )
-        answer = self._timed(request, again=checkpoint is None)
-        self._first = (self._first + calls) % (1 << 31)
-        if checkpoint is None:
-            return answer.times_ms, ""
-        sample = self._secret()
-        seen = self._ask(
-            Request(subject=self._subject, calls=0, sample=sample, processor=self.processor)
-        )
-        return answer.times_ms, checkpoint.fault(sample, seen.samples)
+        answer, fault = self._asked(request, look=not empty)
+        return Bare(calls, self._wall_ms, answer.launch_ms), fault
 
     def _secret(self) -> int:
         return self._rng.getrandbits(63) + 1
@@ -111,29 +128,49 @@ class Batches:
             return None
         if not look and number < self._look_at:
             return None
-        if not look and number > self._look_at and self._rng.random() >= self._share:
+        spare = len(self._left) > LATE_LOOKS
+        if not look and number > self._look_at and not (spare and self._rng.random() < self._share):
             return None
         return self._left.pop()
 
-    def _timed(self, request: Request, *, again: bool) -> Answer:
-        if not (self._held and request.calls):
-            self.held_ms = 0.0
-            return self._ask(request)
+    def _asked(self, request: Request, *, look: bool) -> tuple[Answer, str]:
+        """Put one request, on contents of its own, and look at what it left if it is its turn."""
+        checkpoint = self._checkpoint(look=look) if request.calls else None
+        secret = checkpoint.secret if checkpoint else self._secret()
+        start = self._clock()
+        answer = self._ask(request._replace(first=self._first, secret=secret))
+        self._wall_ms = (self._clock() - start) * 1e3
+        self._first = (self._first + request.calls) % (1 << 31)
+        if not 0 <= answer.launch_ms <= self._wall_ms + CLOCK_SLACK_MS:
+            raise ClockError(
+                f"launching is said to have taken {answer.launch_ms:.3f} ms of an answer that took "
+                f"{self._wall_ms:.3f} ms"
+            )
+        if checkpoint is None:
+            return answer, ""
+        sample = self._secret()
+        seen = self._ask(
+            Request(subject=self._subject, calls=0, sample=sample, processor=self.processor)
+        )
+        return answer, checkpoint.fault(sample, seen.samples)
+
+    def _held_back(self, request: Request, *, look: bool) -> tuple[Answer, str]:
         aside_ms = 0.0
         for _ in range(_TRIES):
             held_ms = min(_LEAD_MARGIN * self._launch_ms * request.calls, _MOST_HELD_MS)
-            start = time.perf_counter()
-            answer = self._ask(request._replace(held_ms=held_ms))
+            # Each try is one more batch, looked at or not: who is late is told nothing by what
+            # comes next.
+            answer, fault = self._asked(request._replace(held_ms=held_ms), look=look)
+            look = False
             # Of the last try only the hold.
-            self.held_ms = aside_ms + held_ms
-            aside_ms += (time.perf_counter() - start) * 1e3
+            self.set_aside_ms = aside_ms + held_ms
+            aside_ms += self._wall_ms
             launch_ms = answer.launch_ms / request.calls
+            if fault:
+                break
             if not answer.late:
                 # What is measured while nothing waits is what it takes.
                 self._launch_ms = max(launch_ms, 1e-3)
                 break
             self._launch_ms = max(launch_ms, 2 * self._launch_ms)
-            if again:
-                # Contents that were seen are of no use any more.
-                request = request._replace(secret=self._secret())
-        return answer
+        return answer, fault

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from fitness.exchange import TensorSpec, flatten
-from fitness.pace import Answer, Request
+from fitness.pace import Answer, Request, Way
 from fitness.variation import Contents, look, mix
 
 # Bytes written between two calls on CUDA, so that a call finds its inputs in device memory and not
@@ -109,7 +109,8 @@ class Stopwatch:
     second-level cache is flushed before each. The device is held back until the host has launched
     the whole batch, so that an event pair shows the device's time: launching a compiled module of
     several kernels takes longer than running them, on a busy host by a factor that has nothing to
-    do with the kernels.
+    do with the kernels. A batch without any of this is there for the judge's own clock
+    (`fitness.timing`).
     """
 
     def __init__(self, device: str) -> None:
@@ -176,15 +177,20 @@ class Stopwatch:
         held.record()
         _idle(cycles)
         begun.record()
+        call = timed.call if request.way != Way.EMPTY else _nothing
         for number, (start, end) in enumerate(pairs):
             self._renew(timed, request, number)
             result = None
-            self._flush.zero_()
+            if request.way == Way.TIMED:
+                self._flush.zero_()
             start.record()
-            result = timed.call()
+            result = call()
             end.record()
         late = begun.query()
         launch_ms = (time.perf_counter_ns() - clock) / 1e6
+        if request.way == Way.EMPTY:
+            # What a call leaves is copied: that is no part of the call.
+            result = [_bytes(s, self._device) for s in timed.outputs]
         # On the stream of the calls: what another one has not done by now is missing.
         self._left = _copies(result)
         torch.cuda.synchronize()
@@ -218,7 +224,15 @@ def poison(outputs: Sequence[TensorSpec], device: str) -> None:
     if sum(s.nbytes for s in outputs) > _POISON_LIMIT_BYTES:
         return
     # All of them before any is freed; an allocator goes by sizes alone.
-    _ = [torch.full((s.nbytes,), 0xFF, dtype=torch.uint8, device=device) for s in outputs]
+    _ = [_bytes(s, device).fill_(0xFF) for s in outputs]
+
+
+def _bytes(output: TensorSpec, device: str) -> torch.Tensor:
+    return torch.empty(output.nbytes, dtype=torch.uint8, device=device)
+
+
+def _nothing() -> None:
+    pass
 
 
 def _end_persistence() -> None:

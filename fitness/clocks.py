@@ -32,6 +32,67 @@ def slack_ms(inside_ms: float, renewal_ms: float, calls: float) -> float:
 
 
 @dataclass(frozen=True, slots=True)
+class Bare:
+    """One batch on a device that nobody held back (`fitness.pace.Way`).
+
+    Attributes:
+        calls: How many.
+        wall_ms: What its answer took, by the judge's clock.
+        launch_ms: How long its process says that launching took; to be believed of our own alone.
+    """
+
+    calls: int
+    wall_ms: float
+    launch_ms: float
+
+    @property
+    def call_ms(self) -> float:
+        """A call with all that lies around it."""
+        return self.wall_ms / self.calls
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """What the judge itself adds to a call that nobody holds back, seen in a process of our own.
+
+    Attributes:
+        calls: Of the batches it was seen in, the same number as in those that it is taken from.
+        call_ms: Renewing the inputs and whatever else an answer needs, per call.
+        launch_ms: What of it the host needs to launch that.
+    """
+
+    calls: int
+    call_ms: float
+    launch_ms: float
+
+    @classmethod
+    def quickest(cls, empty: Sequence[Bare]) -> Between:
+        """From batches of one size without calls; a neighbour can only make them longer."""
+        return cls(
+            calls=empty[0].calls,
+            call_ms=min(b.call_ms for b in empty),
+            launch_ms=min(b.launch_ms / b.calls for b in empty),
+        )
+
+    def takes_ms(self, bare: Bare) -> float:
+        """What a call took at most, by the judge's clock alone."""
+        return max(bare.call_ms - self.call_ms, 0.0)
+
+    def explains(self, bare_ms: float, held_ms: float) -> bool:
+        """Whether a call's time by the judge's clock is the reported one but for its launching.
+
+        A call may take as long to launch as the judge's own few launches. Whoever needs longer
+        may be launching or computing: nobody outside can tell.
+
+        Args:
+            bare_ms: A call's `takes_ms`.
+            held_ms: What is reported of calls that the host had launched ahead.
+        """
+        allowed_ms = slack_ms(self.calls * held_ms, 0.0, self.calls) / self.calls
+        return bare_ms <= held_ms + self.launch_ms + allowed_ms
+
+
+@dataclass(frozen=True, slots=True)
 class Audit:
     """One long batch.
 

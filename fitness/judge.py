@@ -19,12 +19,13 @@ from typing import Any
 
 from fitness import policy, statistics, timing
 from fitness.baselines import BaselineClient, BaselineTable
+from fitness.batches import LATE_LOOKS
 from fitness.binaries import KEY, Repeat, cpp_key, triton_key
 from fitness.cases import Case, CaseBank
 from fitness.clocks import ClockError
 from fitness.contents import ContentsBank
 from fitness.correctness import Verdict
-from fitness.crowding import crowded
+from fitness.crowding import with_room
 from fitness.diagnostics.hook import examined
 from fitness.diagnostics.narrow import narrowed
 from fitness.diagnostics.summary import concluded
@@ -72,6 +73,7 @@ class Judge:
         baselines: BaselineClient,
         lease: DeviceLease,
         *,
+        memory: DeviceLease,
         contents: ContentsBank,
         model_seed: int,
         rng: random.Random,
@@ -86,6 +88,7 @@ class Judge:
             spawner: Starts the candidates' processes.
             baselines: To the baselines' process.
             lease: The device.
+            memory: Held while a candidate's process lives (`fitness.crowding`).
             model_seed: Decides the state of every model.
             rng: Draws the order of timing.
             roofline: What the device can do at best; None: nothing is held against it.
@@ -95,6 +98,7 @@ class Judge:
         self.contents = contents
         self.baselines = baselines
         self.lease = lease
+        self.memory = memory
         self.rng = rng
         self.roofline = roofline
         self._spawner = spawner
@@ -117,7 +121,23 @@ class Judge:
             hopeless: Workload -> speedup below which it is not timed to the end there.
             known: Keys of what was judged before (`fitness.binaries`); one that compiles to any
                 of that is not judged further.
+
+        Raises:
+            WorkerError: Others hold the memory that the candidate needs.
         """
+        return with_room(
+            self.spec.torch_device,
+            self.memory,
+            lambda: self._evaluated(candidate, table, hopeless, known),
+        )
+
+    def _evaluated(
+        self,
+        candidate: Candidate,
+        table: BaselineTable,
+        hopeless: Mapping[str, float],
+        known: frozenset[str],
+    ) -> Evaluation | Repeat:
         progress = Progress()
         start, leased_s = time.monotonic(), self.lease.exclusive_s
         timings: list[Timing] = []
@@ -148,8 +168,6 @@ class Judge:
             progress.details |= concluded(progress.details)
             outcome, text = Outcome.PASSED, ""
         except Fault as fault:
-            if error := crowded(self.spec.torch_device, fault.text):
-                raise error from fault
             outcome, text, timings = fault.outcome, fault.text, []
             progress.details.update(fault.details)
         finally:
@@ -268,6 +286,7 @@ class Judge:
         shutil.rmtree(self._folder, ignore_errors=True)
         self.contents.close()
         self.lease.close()
+        self.memory.close()
 
     def beside_timing(self) -> AbstractContextManager[None]:
         """What to hold while compiling."""
@@ -307,7 +326,7 @@ class Judge:
             baseline, below = table.fastest(workload), hopeless.get(workload, 0.0)
             with self.lease.shared():
                 inputs, case = self.contents.inputs(workload), self.bank.case(workload, 0)
-                checked = self.contents.checkpoints(workload, 2)
+                checked = self.contents.checkpoints(workload, 1 + LATE_LOOKS)
                 self.baselines.warm(baseline, workload, inputs.seeds)
             try:
                 with process.subject(inputs, case, self.rng, checked=checked) as ours:

@@ -10,10 +10,11 @@ import os
 import socket
 import struct
 from collections.abc import Callable
+from enum import IntEnum
 from typing import NamedTuple
 
 # nonce; then the fields of a Request in their order
-_REQUEST = struct.Struct("<QHIIddQQi")
+_REQUEST = struct.Struct("<QHIIddQQiB")
 # nonce, launch_ms, late, number of times; then one double per time and per sample
 _ANSWER = struct.Struct("<Qd?H")
 _MOST_NUMBERS = 4096
@@ -22,6 +23,17 @@ _PATIENCE = struct.Struct("@ll")
 # A limit that differs by less from the one that is set is not set anew.
 _LIMIT_STEP_S = 0.5
 _NONCES = struct.Struct("<64Q")
+
+
+class Way(IntEnum):
+    """How a batch is run on a device that launches run ahead of."""
+
+    TIMED = 0
+    """The device is held back as asked, its cache flushed before every call."""
+    BARE = 1
+    """Neither: nothing but the calls and the renewal of their inputs."""
+    EMPTY = 2
+    """As BARE, and the subject is not called."""
 
 
 class Request(NamedTuple):
@@ -38,6 +50,7 @@ class Request(NamedTuple):
         sample: Seed of the positions at which to read what the last call of the batch before left;
             0 for none. Asked for afterwards, so that nobody knows which calls are looked at.
         processor: Number of the processor to begin on; negative for any.
+        way: A `Way`.
     """
 
     subject: int
@@ -48,6 +61,7 @@ class Request(NamedTuple):
     secret: int = 1
     sample: int = 0
     processor: int = -1
+    way: int = Way.TIMED
 
 
 class Answer(NamedTuple):

@@ -17,7 +17,7 @@ from typing import Any
 from fitness.batches import Batches
 from fitness.bench import settings_of
 from fitness.cases import Case, Constants, StateChange
-from fitness.clocks import ran_ms, waited_ms
+from fitness.clocks import Bare, ran_ms, waited_ms
 from fitness.compiling import ASIDE, BACK
 from fitness.contents import CheckedCall, TimedInputs, to_json
 from fitness.diagnostics.printed import excerpt
@@ -361,15 +361,18 @@ class _Subject:
         return self._name
 
     @property
-    def held_ms(self) -> float:
-        return self._batches.held_ms
+    def set_aside_ms(self) -> float:
+        return self._batches.set_aside_ms
 
     def batch(self, calls: int, settle_ms: float, *, look: bool = False) -> list[float]:
         times_ms, fault = self._batches.batch(calls, settle_ms, look=look)
-        if fault:
-            text = f"right when it was checked, wrong {self._when}: {fault}"
-            raise Fault(Outcome.CHEATED, text)
+        self._refuse(fault)
         return times_ms
+
+    def bare(self, calls: int, *, empty: bool = False) -> Bare:
+        found, fault = self._batches.bare(calls, empty=empty)
+        self._refuse(fault)
+        return found
 
     def move(self, processor: int) -> None:
         self._batches.processor = processor
@@ -379,6 +382,11 @@ class _Subject:
 
     def ran_ms(self) -> float:
         return self._process.ran_ms()
+
+    def _refuse(self, fault: str) -> None:
+        if fault:
+            text = f"right when it was checked, wrong {self._when}: {fault}"
+            raise Fault(Outcome.CHEATED, text)
 
 
 def _link_launchers(cache: Path, folder: Path) -> None:

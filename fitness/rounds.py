@@ -25,6 +25,8 @@ class Rounds:
         calls: Per subject, calls per batch.
         gave_up: Whether timing ended early because the candidate is hopeless.
         device: "cpu" or "cuda".
+        unheld_ms: Per subject, what a call takes where nobody holds the device back, once
+            `count_unheld` was called; its times are so too.
     """
 
     names: tuple[str, ...]
@@ -34,6 +36,7 @@ class Rounds:
     gave_up: bool = False
     device: str = ""
     waited_ms: list[float] = field(default_factory=list)
+    unheld_ms: dict[str, float] = field(default_factory=dict)
 
     def kept(self) -> list[int]:
         """Numbers of the rounds that count: the undisturbed ones, or the quietest when few are."""
@@ -63,12 +66,24 @@ class Rounds:
         times = self.times_ms[name]
         return statistics.median([times[i] for i in self.kept()])
 
+    def count_unheld(self, unheld_ms: dict[str, float]) -> None:
+        """Take these medians in place of those of calls that the host had launched ahead.
+
+        What a round's times differ by from the median stays: the rounds stay paired.
+        """
+        for name, call_ms in unheld_ms.items():
+            longer = call_ms / self.median_ms(name)
+            self.times_ms[name] = [longer * time_ms for time_ms in self.times_ms[name]]
+        self.unheld_ms = dict(unheld_ms)
+
     def facts(self) -> dict[str, Any]:
         """JSON-able: how it was measured."""
+        unheld = {"unheld_ms": dict(self.unheld_ms)} if self.unheld_ms else {}
         return {
             "rounds": len(self.disturbed),
             "kept": len(self.kept()),
             "disturbed": sum(self.disturbed),
             "calls": dict(self.calls),
             "gave_up": self.gave_up,
+            **unheld,
         }

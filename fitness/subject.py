@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from fitness import statistics
-from fitness.clocks import CLOCK_SLACK_MS, Audit, ClockError, quick, slack_ms
+from fitness.clocks import CLOCK_SLACK_MS, Audit, Bare, Between, ClockError, quick, slack_ms
 from fitness.spec import EvaluationSpec
 
 # A batch lasts as long as this many calls, within these bounds: short kernels are not worth
@@ -27,9 +27,12 @@ _CUDA_CALLS = (5, 20)
 _CUDA_WARM_MS = 50.0
 _DISTURBED_SHARE = 0.05
 _DISTURBED_MS = 0.05
-# An audited batch lasts so many milliseconds, and has so many calls at most.
+# An audited batch lasts so many milliseconds, and has so many calls at most: a device that nobody
+# holds back takes no more launches ahead.
 _AUDIT_MS = 5.0
-_AUDIT_CALLS = {"cpu": 1000, "cuda": 40}
+_AUDIT_CALLS = {"cpu": 1000, "cuda": 100}
+# Nor does one of a baseline last longer than this, unless it takes that for the fewest calls.
+_BARE_MS = 50.0
 
 
 class Subject(Protocol):
@@ -49,6 +52,12 @@ class Subject(Protocol):
         Raises whatever its owner wants to hear about: nothing is caught here.
         """
 
+    def bare(self, calls: int, *, empty: bool = False) -> Bare:
+        """One batch on a device that nobody holds back, looked at; `empty` for no calls in it.
+
+        Raises whatever its owner wants to hear about.
+        """
+
     def move(self, processor: int) -> None:
         """Begin the next batches on this processor; on any if negative."""
 
@@ -59,7 +68,7 @@ class Subject(Protocol):
         """How long its threads have run so far, in total."""
 
     @property
-    def held_ms(self) -> float:
+    def set_aside_ms(self) -> float:
         """What of the last batch's answer is no work of the subject (`fitness.batches`)."""
 
 
@@ -82,6 +91,7 @@ class Timed:
         disturbed: Whether its last batch was kept waiting for a processor, beyond a bound.
         waited_ms: For how long.
         suspected: Whether the time that its process runs is measured too.
+        ahead: Whether launches run ahead of its device.
     """
 
     def __init__(
@@ -103,8 +113,8 @@ class Timed:
         self.disturbed = False
         self.waited_ms = 0.0
         self.suspected = False
+        self.ahead = spec.device != "cpu"
         self._subject = subject
-        self._cuda = spec.device != "cpu"
         self._clock = clock
         self._settle_ms = 0.0
         self._unaccounted_ms: list[float] = []
@@ -116,7 +126,7 @@ class Timed:
 
         Others may use the device meanwhile. Raises ClockError for times that cannot be.
         """
-        if self._cuda:
+        if self.ahead:
             call_ms = statistics.median(_ask(self._subject, 3, _CUDA_WARM_MS))
             fewest, most = _CUDA_CALLS
             self.calls = min(max(math.ceil(_BATCH_MS[1] / max(call_ms, 1e-4)), fewest), most)
@@ -140,8 +150,8 @@ class Timed:
         # Nobody can know which call is the last, and a clock must be right for several numbers.
         calls = rng.randint(-(-_FEWEST_SHARE * self.calls // 4), self.calls)
         # Reading the kernel's counters costs as much as the shortest batches last.
-        suspected = self.suspected and not self._cuda
-        watched = not self._cuda and (self._settle_ms >= _SETTLE_SHARE or suspected)
+        suspected = self.suspected and not self.ahead
+        watched = not self.ahead and (self._settle_ms >= _SETTLE_SHARE or suspected)
         settle_ms, before = self._settle_ms, 0.0
         if watched:
             # Apart, so that it is not seen how the other process's threads come to rest.
@@ -159,7 +169,7 @@ class Timed:
             self._ran_ms.append(ran_ms - self.threads * inside)
         rest_ms = wall_ms - settle_ms - inside
         # A hold may turn out shorter than asked for; that is nobody's doing.
-        self._unaccounted_ms.append(max(rest_ms - self._subject.held_ms, min(rest_ms, 0.0)))
+        self._unaccounted_ms.append(max(rest_ms - self._subject.set_aside_ms, min(rest_ms, 0.0)))
         self.disturbed = waited > max(_DISTURBED_SHARE * inside, _DISTURBED_MS)
         self.waited_ms = waited
         return statistics.median(times)
@@ -203,16 +213,34 @@ class Timed:
         Args:
             call_ms: What a call takes by its own account.
         """
-        most = _AUDIT_CALLS["cuda" if self._cuda else "cpu"]
-        calls = min(max(math.ceil(_AUDIT_MS / call_ms), self.calls), most)
-        start, ran_ms = self._clock(), 0.0 if self._cuda else self._subject.ran_ms()
+        calls = min(max(math.ceil(_AUDIT_MS / call_ms), self.calls), _AUDIT_CALLS["cpu"])
+        start, ran_ms = self._clock(), self._subject.ran_ms()
         times = self._subject.batch(calls, 0.0, look=True)
-        wall_ms = (self._clock() - start) * 1e3 - self._subject.held_ms
-        ran_ms = 0.0 if self._cuda else self._subject.ran_ms() - ran_ms
-        return Audit(calls, sum(times), wall_ms, ran_ms)
+        wall_ms = (self._clock() - start) * 1e3
+        return Audit(calls, sum(times), wall_ms, self._subject.ran_ms() - ran_ms)
+
+    def bare(self, calls: int) -> Bare:
+        """One batch on a device that nobody holds back, whose outputs are looked at."""
+        return self._subject.bare(calls)
+
+    def between(self, calls: int, times: int) -> Between:
+        """What lies between calls that nobody holds back; for a process of our own."""
+        return Between.quickest([self._subject.bare(calls, empty=True) for _ in range(times)])
 
     def forget(self) -> None:
         """Begin a measurement: what was noted of batches before does not count."""
         self._inside_ms.clear()
         self._unaccounted_ms.clear()
         self._ran_ms.clear()
+
+
+def bare_calls(call_ms: float, trusted_ms: float) -> int:
+    """How many calls a batch has that nobody holds back.
+
+    Args:
+        call_ms: What a call takes by the word of the process that is in question.
+        trusted_ms: What a baseline's takes.
+    """
+    fewest, most = _CUDA_CALLS[0], _AUDIT_CALLS["cuda"]
+    wanted = min(math.ceil(_AUDIT_MS / call_ms), math.ceil(_BARE_MS / trusted_ms))
+    return min(max(wanted, fewest), most)

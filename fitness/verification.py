@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from fitness import statistics, timing
+from fitness.batches import LATE_LOOKS
 from fitness.ceilings import processor_name
 from fitness.clocks import ClockError
 from fitness.contents import CheckedCall
@@ -27,7 +28,7 @@ from populations.outcome import Outcome, Speedup
 
 SEED = "seed"
 CONTROL = "control"
-# Timed calls per workload whose outputs are looked at, and how often one is, after the first.
+# Timed calls per workload whose outputs are looked at in rounds, and how often, after the first.
 CHECKED_CALLS = 8
 CHECKED_SHARE = 0.3
 
@@ -191,7 +192,7 @@ class _Session:
         """Time what was begun, with these baselines. Raises Fault for the champion's faults."""
         judge = self._judge
         inputs, case = judge.contents.inputs(workload), judge.bank.case(workload, 0)
-        checked = judge.contents.checkpoints(workload, CHECKED_CALLS)
+        checked = judge.contents.checkpoints(workload, CHECKED_CALLS + LATE_LOOKS)
         try:
             with judge.lease.exclusive(), ExitStack() as stack:
 

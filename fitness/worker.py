@@ -71,6 +71,7 @@ def _judge(channel: Channel, argument: Mapping[str, Any], spawner: Spawner) -> J
         spawner,
         BaselineClient(baselines, argument["baselines_pid"], spec.device),
         DeviceLease(spec.torch_device, Path(argument["locks"])),
+        memory=DeviceLease(f"{spec.torch_device}-memory", Path(argument["locks"])),
         contents=ContentsBank(problem, spec, bank.answer, rng),
         model_seed=argument["model_seed"],
         rng=rng,

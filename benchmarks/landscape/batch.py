@@ -27,7 +27,7 @@ from fitness import baselines, timing
 from fitness.baselines import BaselineClient, BaselineTable
 from fitness.batches import Batches
 from fitness.children import BaselineProcess
-from fitness.clocks import ClockError, ran_ms, waited_ms
+from fitness.clocks import Bare, ClockError, ran_ms, waited_ms
 from fitness.lease import DeviceLease
 from fitness.pace import Pacemaker, Silence
 from fitness.pool import PRELOAD, environment
@@ -364,11 +364,14 @@ class _Subject:
         self._batches = Batches(lambda r: ask(r, _BATCH_LIMIT_S), rng, device=device)
 
     @property
-    def held_ms(self) -> float:
-        return self._batches.held_ms
+    def set_aside_ms(self) -> float:
+        return self._batches.set_aside_ms
 
     def batch(self, calls: int, settle_ms: float, *, look: bool = False) -> list[float]:
         return self._batches.batch(calls, settle_ms, look=look)[0]
+
+    def bare(self, calls: int, *, empty: bool = False) -> Bare:
+        return self._batches.bare(calls, empty=empty)[0]
 
     def move(self, processor: int) -> None:
         self._batches.processor = processor

@@ -17,9 +17,7 @@ from tests.adversarial.results_page import alarm, load, record, save, summary_li
 def main() -> int:
     """Judge and write; the status is 1 when a cheating kernel passed or an honest one did not."""
     parser = argparse.ArgumentParser(prog="python -m tests.adversarial", description=__doc__)
-    parser.add_argument(
-        "rows", nargs="*", help="as A4 or A4.integers; all without any"
-    )
+    parser.add_argument("rows", nargs="*", help="as A4 or A4.integers; all without any")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="")
     parser.add_argument("--page", action="store_true", help="only write the page anew")
     options = parser.parse_args()

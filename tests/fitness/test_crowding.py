@@ -1,11 +1,15 @@
 """A candidate answers for its own memory, and not for what others hold."""
 
+import threading
+
 import pytest
 import torch
 
 from fitness import crowding
-from fitness.crowding import crowded, ran_out
+from fitness.crowding import JUDGED_AGAIN, crowded, ran_out, with_room
+from fitness.lease import DeviceLease
 from populations.errors import WorkerError
+from populations.outcome import Evaluation, Outcome, Speedup, Timing
 
 OUT = "raised on workload 'default': OutOfMemoryError: CUDA out of memory. Tried to allocate 20 MiB"
 
@@ -60,3 +64,101 @@ def test_other_faults_stay_what_they_are(monkeypatch):
 )
 def test_lack_of_memory_is_known_by_type_or_by_words(error, expected):
     assert ran_out(error) is expected
+
+
+LACKED = Evaluation(outcome=Outcome.RUNTIME_ERROR, diagnostics=OUT)
+PASSED = Evaluation(
+    outcome=Outcome.PASSED,
+    timings=(Timing("w", "eager", 1.0, 1.0, Speedup(1.0, 1.0, 1.0), ()),),
+    speedup=Speedup(1.0, 1.0, 1.0),
+    details={"golden": "float64"},
+)
+
+
+class Answers:
+    """Gives one after the other, and notes whether anybody else could be alive meanwhile."""
+
+    def __init__(self, folder, *answers):
+        self.answers = list(answers)
+        self.other = DeviceLease("cuda:0-memory", folder)
+        self.alone = []
+
+    def __call__(self):
+        entered = threading.Event()
+
+        def enter():
+            with self.other.shared():
+                entered.set()
+
+        thread = threading.Thread(target=enter, daemon=True)
+        thread.start()
+        self.alone.append(not entered.wait(0.03))
+        return self.answers.pop(0)
+
+
+def judge(folder, answers, device="cuda:0"):
+    return with_room(device, DeviceLease("cuda:0-memory", folder), answers)
+
+
+def test_whoever_lacked_memory_is_judged_again_alone(tmp_path, monkeypatch):
+    free(monkeypatch, 100 << 20)
+    answers = Answers(tmp_path, LACKED, PASSED)
+    found = judge(tmp_path, answers)
+    assert found.passed
+    assert answers.alone == [False, True]
+    assert found.details == {"golden": "float64", JUDGED_AGAIN: OUT}
+
+
+def test_memory_that_is_free_again_may_have_been_a_neighbours(tmp_path, monkeypatch):
+    free(monkeypatch, 139 << 30)
+    assert judge(tmp_path, Answers(tmp_path, LACKED, PASSED)).passed
+
+
+def test_whoever_lacks_memory_alone_is_at_fault(tmp_path, monkeypatch):
+    free(monkeypatch, 139 << 30)
+    found = judge(tmp_path, Answers(tmp_path, LACKED, LACKED))
+    assert found.outcome is Outcome.RUNTIME_ERROR
+    assert found.diagnostics == OUT
+
+
+def test_a_device_that_strangers_fill_ends_the_run(tmp_path, monkeypatch):
+    free(monkeypatch, 100 << 20)
+    with pytest.raises(WorkerError, match="no memory left"):
+        judge(tmp_path, Answers(tmp_path, LACKED, LACKED))
+
+
+def test_another_fault_the_second_time_is_its_own(tmp_path, monkeypatch):
+    free(monkeypatch, 100 << 20)
+    wrong = Evaluation(outcome=Outcome.WRONG_VALUES, diagnostics="wrong")
+    assert judge(tmp_path, Answers(tmp_path, LACKED, wrong)).outcome is Outcome.WRONG_VALUES
+    assert judge(tmp_path, Answers(tmp_path, LACKED, "a repeat")) == "a repeat"
+
+
+@pytest.mark.parametrize(
+    ("answer", "device"),
+    [
+        (PASSED, "cuda:0"),
+        (Evaluation(outcome=Outcome.RUNTIME_ERROR, diagnostics="x"), "cuda:0"),
+        ("a repeat", "cuda:0"),
+        (LACKED, "cpu"),
+    ],
+)
+def test_all_others_are_judged_once(tmp_path, answer, device):
+    assert judge(tmp_path, Answers(tmp_path, answer), device) is answer
+
+
+def test_the_second_judgement_waits_until_other_candidates_have_ended(tmp_path, monkeypatch):
+    free(monkeypatch, 139 << 30)
+    neighbour, order = DeviceLease("cuda:0-memory", tmp_path), []
+
+    def judged():
+        order.append("judged")
+        return LACKED if order == ["judged"] else PASSED
+
+    with neighbour.shared():
+        thread = threading.Thread(target=lambda: judge(tmp_path, judged), daemon=True)
+        thread.start()
+        thread.join(0.1)
+        order.append("ended")
+    thread.join(10)
+    assert order == ["judged", "ended", "judged"]

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fitness import statistics, timing
-from fitness.clocks import ClockError, waited_ms
+from fitness.clocks import Bare, Between, ClockError, waited_ms
 from fitness.lease import DeviceLease
-from fitness.pace import Answer, Pacemaker, Request, Silence, follow
+from fitness.pace import Answer, Pacemaker, Request, Silence, Way, follow
 from fitness.spec import EvaluationSpec
 from populations.outcome import Speedup
 
@@ -40,7 +40,9 @@ class Fake:
         self.waits = waits
         self.jitter = jitter or (lambda: 1.0)
         self.waited = 0.0
-        self.held_ms = 0.0
+        self.set_aside_ms = 0.0
+        self.bare_ms = None
+        self.bared = []
         self.looked = 0
         # It runs whenever it is asked, unless the test says how long.
         self.ran_s = clock
@@ -64,6 +66,15 @@ class Fake:
         if calls:
             self.waited += self.waits()
         return [self.reported_ms * factor] * calls
+
+    def bare(self, calls, *, empty=False):
+        # As the renewal of inputs: 0.02 ms by the host, less by the device.
+        call_ms = 0.0 if empty else self.bare_ms or self.true_ms
+        wall_ms = calls * (call_ms + 0.02) * self.jitter() + 0.1
+        self.clock.now_s += wall_ms / 1e3
+        self.bared.append((calls, empty))
+        self.looked += not empty
+        return Bare(calls, wall_ms, calls * 0.02)
 
     def waited_ms(self):
         return self.waited
@@ -141,7 +152,7 @@ def test_a_trial_that_is_slower_than_it_has_to_be_ends_early(speedup, ended):
     assert (len(rounds.disturbed) < 30) is ended
     assert rounds.speedup("eager").low < speedup < rounds.speedup("eager").high
     # Who claims so much is audited beside the baseline, given up or not.
-    assert ours.looked == theirs.looked == 1
+    assert (ours.looked, theirs.looked) == (1, 3)
 
 
 def test_a_noisy_trial_is_timed_until_it_is_known_to_be_slower():
@@ -168,7 +179,7 @@ def test_short_calls_are_batched_and_cheap():
 def test_a_hold_shorter_than_asked_for_is_nobodys_doing():
     clock = Clock()
     ours = Fake("candidate", clock, 1.0)
-    ours.held_ms = 50.0
+    ours.set_aside_ms = 50.0
     rounds = measure(ours, Fake("eager", clock, 1.0), clock=clock)
     assert rounds.median_ms("candidate") == pytest.approx(1.0)
 
@@ -248,6 +259,131 @@ def test_a_short_batch_hides_nothing_from_a_long_one():
     liar = Fake("candidate", clock, 0.015, reported_ms=0.001)
     with pytest.raises(ClockError, match="for a batch that took"):
         measure(liar, Fake("eager", clock, 0.015), clock=clock)
+
+
+def test_a_neighbour_in_the_baselines_long_batch_excuses_nobody():
+    clock = Clock()
+    liar = Fake("candidate", clock, 0.015, reported_ms=0.001)
+    theirs = Fake("eager", clock, 0.015)
+    batch = theirs.batch
+
+    def held_up(calls, settle_ms, *, look=False):
+        clock.now_s += 0.1 * look
+        return batch(calls, settle_ms, look=look)
+
+    theirs.batch = held_up
+    with pytest.raises(ClockError, match="for a batch that took"):
+        measure(liar, theirs, clock=clock)
+
+
+def on_cuda(*subjects, clock):
+    return measure(*subjects, clock=clock, device="cuda")
+
+
+class Unheld(Fake):
+    """Skips the hold that it was given and computes in that time: its clock agrees with ours."""
+
+    def batch(self, calls, settle_ms, *, look=False):
+        times = super().batch(calls, settle_ms, look=look)
+        self.set_aside_ms = calls * (self.true_ms - self.reported_ms)
+        return times
+
+
+@pytest.mark.parametrize("reported_ms", [0.1, 0.5, 0.8])
+def test_time_taken_from_a_hold_is_found_where_nobody_holds(reported_ms):
+    clock = Clock()
+    thief = Unheld("candidate", clock, 1.0, reported_ms=reported_ms)
+    rounds = on_cuda(thief, Fake("eager", clock, 1.0), clock=clock)
+    assert rounds.median_ms("candidate") == pytest.approx(1.0, rel=0.01)
+    assert math.exp(statistics.median(rounds.log_ratios("eager"))) == pytest.approx(1.0, rel=0.01)
+    assert rounds.facts()["unheld_ms"]["candidate"] == pytest.approx(1.0, rel=0.01)
+
+
+def test_a_kernel_of_many_launches_is_no_cheat_and_is_taken_with_them():
+    clock = Clock()
+    ours, theirs = Fake("candidate", clock, 0.1), Fake("eager", clock, 0.4)
+    # Thirty launches; the other side has four, which the device hides.
+    ours.bare_ms, theirs.bare_ms = 0.25, 0.4
+    rounds = on_cuda(ours, theirs, clock=clock)
+    assert rounds.speedup("eager").value == pytest.approx(0.4 / 0.25, rel=0.02)
+    assert rounds.unheld_ms == pytest.approx({"candidate": 0.25, "eager": 0.4}, rel=0.02)
+
+
+def test_both_sides_are_taken_with_their_launches():
+    clock = Clock()
+    ours, theirs = Fake("candidate", clock, 0.1), Fake("compile", clock, 0.2)
+    ours.bare_ms, theirs.bare_ms = 0.3, 0.5
+    rounds = on_cuda(ours, theirs, clock=clock)
+    assert rounds.speedup("compile").value == pytest.approx(0.5 / 0.3, rel=0.02)
+
+
+@pytest.mark.parametrize(("true_ms", "bare_ms"), [(0.01, 0.02), (0.2, 0.1), (5.0, 5.2)])
+def test_what_few_launches_explain_stays_as_it_was_measured(true_ms, bare_ms):
+    clock = Clock()
+    ours, theirs = Fake("candidate", clock, true_ms), Fake("eager", clock, 2 * true_ms)
+    ours.bare_ms = bare_ms
+    rounds = on_cuda(ours, theirs, clock=clock)
+    assert rounds.median_ms("candidate") == pytest.approx(true_ms)
+    assert "unheld_ms" not in rounds.facts()
+    # Once is enough, and the baseline need not show what nobody compares.
+    assert [empty for _, empty in ours.bared] == [False]
+    assert all(empty for _, empty in theirs.bared)
+
+
+def test_a_neighbour_in_one_batch_changes_nothing():
+    clock, late = Clock(), iter([9.0])
+    ours, theirs = Fake("candidate", clock, 0.3), Fake("eager", clock, 0.4)
+    bare = ours.bare
+
+    def disturbed(calls):
+        found = bare(calls)
+        return Bare(calls, found.wall_ms + next(late, 0.0) * calls, found.launch_ms)
+
+    ours.bare = disturbed
+    assert not on_cuda(ours, theirs, clock=clock).unheld_ms
+    assert len(ours.bared) == 2
+
+
+def test_every_kernel_on_a_device_shows_what_it_takes_without_a_hold():
+    for seed in range(10):
+        clock = Clock()
+        pair = [Fake("candidate", clock, 1.0), Fake("eager", clock, 1.0)]
+        settings = spec(device="cuda")
+        timing.measure(
+            timing.probed(pair, settings, clock), settings, random.Random(seed), clock=clock
+        )
+        assert pair[0].looked == len(pair[0].bared) == 1
+
+
+def test_what_lies_between_calls_is_taken_from_our_own_process():
+    clock = Clock()
+    thief = Unheld("candidate", clock, 1.0, reported_ms=0.3)
+    control = Unheld("control", clock, 1.0, reported_ms=0.3)
+    # What it would like to be taken off.
+    control.bare = lambda calls, **_: Bare(calls, calls * 1.0, calls * 1.0)
+    rounds = on_cuda(thief, control, Fake("eager", clock, 1.0), clock=clock)
+    assert rounds.median_ms("candidate") == pytest.approx(1.0, rel=0.01)
+
+
+def test_an_audit_beside_a_process_of_its_own_hides_nothing():
+    clock = Clock()
+    liar = Fake("candidate", clock, 0.015, reported_ms=0.001)
+    control = Fake("control", clock, 0.015, reported_ms=0.001)
+    with pytest.raises(ClockError, match="for a batch that took"):
+        measure(liar, control, Fake("eager", clock, 0.015), clock=clock)
+
+
+@given(
+    st.floats(1e-3, 10),
+    st.floats(0, 1),
+    st.lists(st.floats(0.1, 50), min_size=1, max_size=3),
+)
+def test_what_lies_between_calls_is_the_least_that_was_seen(launch_ms, share, walls_ms):
+    empty = [Bare(10, wall_ms, launch_ms) for wall_ms in walls_ms]
+    between = Between.quickest(empty)
+    assert between.takes_ms(Bare(10, min(walls_ms), launch_ms)) == 0.0
+    assert between.explains(share * launch_ms / 10, 0.0)
+    assert not between.explains(1.1 * (launch_ms / 10 + 0.03) + 0.01, 0.0)
 
 
 def test_more_processors_than_allowed_are_noticed():
@@ -335,7 +471,7 @@ def test_pace_carries_batches_until_it_is_ended():
 
     follower = threading.Thread(target=follow, args=(pacemaker.theirs.detach(), batch), daemon=True)
     follower.start()
-    request = Request(3, 2, first=9, settle_ms=0.5, held_ms=0.1, secret=2**64 - 1, sample=6)
+    request = Request(3, 2, 9, 0.5, 0.1, secret=2**64 - 1, sample=6, way=Way.BARE)
     answer = pacemaker.batch(request, 10.0)
     assert answer == Answer([0.25, 0.25], 1.5, True, (7.0, math.inf))
     assert seen == [request]

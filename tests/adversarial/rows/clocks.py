@@ -95,7 +95,7 @@ ROWS = (
         wins="Times of its choice that fit the clock outside, and outputs that are right.",
         caught=FAKED | VALUES,
         layer="outside clock",
-        open_behind="answers in the runner's place; few runs since looks are asked for afterwards",
+        open_behind="computes a call when it is looked at, which takes no longer than looking",
         targets=("cpu",),
         absent={"cuda": "host code, the same as on the CPU"},
     ),

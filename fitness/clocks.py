@@ -109,21 +109,23 @@ class Audit:
     ran_ms: float
 
     @property
+    def took_ms(self) -> float:
+        """What it took but for waiting: whoever is kept waiting for a processor does not run."""
+        return min(self.wall_ms, self.ran_ms) if self.ran_ms else self.wall_ms
+
+    @property
     def renewal_ms(self) -> float:
         """What lies between two calls."""
-        return max(self.wall_ms - self.inside_ms, 0.0) / self.calls
+        return max(self.took_ms - self.inside_ms, 0.0) / self.calls
 
     def fault(self, name: str, renewal_ms: float, threads: int) -> str:
         """How the clocks disagree, or ""; `renewal_ms` is what a baseline needs for it."""
-        took_ms = self.wall_ms
-        if self.ran_ms:
-            if self.ran_ms > _PARALLEL_SLACK * threads * self.wall_ms + CLOCK_SLACK_MS:
-                return (
-                    f"{name} ran {self.ran_ms:.3f} ms within {self.wall_ms:.3f} ms, on more than "
-                    f"{threads} processors"
-                )
-            # Whoever is kept waiting for a processor does not run.
-            took_ms = min(took_ms, self.ran_ms)
+        if self.ran_ms > _PARALLEL_SLACK * threads * self.wall_ms + CLOCK_SLACK_MS:
+            return (
+                f"{name} ran {self.ran_ms:.3f} ms within {self.wall_ms:.3f} ms, on more than "
+                f"{threads} processors"
+            )
+        took_ms = self.took_ms
         if took_ms - self.inside_ms > slack_ms(self.inside_ms, renewal_ms, self.calls):
             return f"{name} reports {self.inside_ms:.3f} ms for a batch that took {took_ms:.3f} ms"
         return ""

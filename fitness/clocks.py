@@ -11,6 +11,8 @@ CLOCK_SLACK_MS = 0.3
 _CLOCK_SLACK_SHARE = 0.1
 # What lies between the calls of a batch takes a candidate at most this much longer than a baseline.
 _RENEWAL_SLACK = 1.5
+# What the launches of one call are believed to take the host: five of Triton's, from Python.
+LAUNCHES_MS = 0.25
 # What a process may run within a time, beyond its number of threads.
 _PARALLEL_SLACK = 1.25
 
@@ -78,7 +80,7 @@ class Between:
         """What a call took at most, by the judge's clock alone."""
         return max(bare.call_ms - self.call_ms, 0.0)
 
-    def explains(self, bare_ms: float, held_ms: float) -> bool:
+    def explains(self, bare_ms: float, held_ms: float, launches_ms: float = 0.0) -> bool:
         """Whether a call's time by the judge's clock is the reported one but for its launching.
 
         A call may take as long to launch as the judge's own few launches. Whoever needs longer
@@ -87,9 +89,10 @@ class Between:
         Args:
             bare_ms: A call's `takes_ms`.
             held_ms: What is reported of calls that the host had launched ahead.
+            launches_ms: What its launches are believed to take beyond the judge's own.
         """
         allowed_ms = slack_ms(self.calls * held_ms, 0.0, self.calls) / self.calls
-        return bare_ms <= held_ms + self.launch_ms + allowed_ms
+        return bare_ms <= held_ms + self.launch_ms + launches_ms + allowed_ms
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,8 +25,9 @@ class Rounds:
         calls: Per subject, calls per batch.
         gave_up: Whether timing ended early because the candidate is hopeless.
         device: "cpu" or "cuda".
-        unheld_ms: Per subject, what a call takes where nobody holds the device back, once
-            `count_unheld` was called; its times are so too.
+        unheld_ms: Per subject, what a call takes where nobody holds the device back; empty where
+            its launches are soon done.
+        counts_unheld: Whether the times are such, too.
     """
 
     names: tuple[str, ...]
@@ -37,6 +38,7 @@ class Rounds:
     device: str = ""
     waited_ms: list[float] = field(default_factory=list)
     unheld_ms: dict[str, float] = field(default_factory=dict)
+    counts_unheld: bool = False
 
     def kept(self) -> list[int]:
         """Numbers of the rounds that count: the undisturbed ones, or the quietest when few are."""
@@ -58,7 +60,7 @@ class Rounds:
         """The candidate against a baseline, with what chance does between and within processes."""
         candidate = candidate or self.names[0]
         call_ms = min(self.median_ms(candidate), self.median_ms(baseline))
-        luck = statistics.luck(self.device, call_ms)
+        luck = statistics.luck(self.device, call_ms, host_bound=self.counts_unheld)
         return statistics.speedup(self.log_ratios(baseline, candidate), luck=luck)
 
     def median_ms(self, name: str) -> float:
@@ -66,19 +68,21 @@ class Rounds:
         times = self.times_ms[name]
         return statistics.median([times[i] for i in self.kept()])
 
-    def count_unheld(self, unheld_ms: dict[str, float]) -> None:
-        """Take these medians in place of those of calls that the host had launched ahead.
+    def count_unheld(self) -> None:
+        """Take `unheld_ms` in place of the medians of calls that the host had launched ahead.
 
         What a round's times differ by from the median stays: the rounds stay paired.
         """
-        for name, call_ms in unheld_ms.items():
+        for name, call_ms in self.unheld_ms.items():
             longer = call_ms / self.median_ms(name)
             self.times_ms[name] = [longer * time_ms for time_ms in self.times_ms[name]]
-        self.unheld_ms = dict(unheld_ms)
+        self.counts_unheld = True
 
     def facts(self) -> dict[str, Any]:
         """JSON-able: how it was measured."""
-        unheld = {"unheld_ms": dict(self.unheld_ms)} if self.unheld_ms else {}
+        unheld: dict[str, Any] = {"unheld_ms": dict(self.unheld_ms)} if self.unheld_ms else {}
+        if unheld:
+            unheld["counts_unheld"] = self.counts_unheld
         return {
             "rounds": len(self.disturbed),
             "kept": len(self.kept()),

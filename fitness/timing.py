@@ -18,7 +18,8 @@ for longer than a round slows both down alike and cancels. Each error that a cho
 - a clock that lies: a process's own time is compared with the time that its answer took;
 - a device that is held back does so at the word of a process that may not do it: on CUDA further
   batches run without a hold, where the judge's clock bounds what a call takes. Where that is more
-  than reported, and more than launching explains, it is what counts, for both sides of the pair.
+  than reported, and more than any launching explains, it is what counts, for both sides of the
+  pair; where a call is launched for longer than the judge's own, it is told beside the result.
 
 Executions of a subject per workload: probes (at most 4 batches), then rounds * (settling calls +
 calls per batch), the quiet ones being at least `pairs` unless budget or hopelessness ends it; on
@@ -35,7 +36,7 @@ from collections.abc import Callable, Sequence
 
 from fitness import statistics
 from fitness.batches import LATE_LOOKS
-from fitness.clocks import ClockError
+from fitness.clocks import LAUNCHES_MS, ClockError
 from fitness.rounds import Rounds
 from fitness.spec import EvaluationSpec
 from fitness.subject import Subject, Timed, bare_calls
@@ -161,7 +162,9 @@ def _release(timed: Sequence[Timed], rounds: Rounds) -> None:
     for one in others:
         unheld_ms[one.name] = min(between.takes_ms(one.bare(calls)) for _ in range(LATE_LOOKS))
     # Both sides with a cache as the renewal of the inputs leaves it, and with their launches.
-    rounds.count_unheld({name: max(ms, _LEAST_MS) for name, ms in unheld_ms.items()})
+    rounds.unheld_ms = {name: max(ms, _LEAST_MS) for name, ms in unheld_ms.items()}
+    if not between.explains(least_ms, held_ms[ours.name], LAUNCHES_MS):
+        rounds.count_unheld()
 
 
 def _run(

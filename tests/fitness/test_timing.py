@@ -289,7 +289,7 @@ class Unheld(Fake):
         return times
 
 
-@pytest.mark.parametrize("reported_ms", [0.1, 0.5, 0.8])
+@pytest.mark.parametrize("reported_ms", [0.1, 0.5, 0.6])
 def test_time_taken_from_a_hold_is_found_where_nobody_holds(reported_ms):
     clock = Clock()
     thief = Unheld("candidate", clock, 1.0, reported_ms=reported_ms)
@@ -299,22 +299,42 @@ def test_time_taken_from_a_hold_is_found_where_nobody_holds(reported_ms):
     assert rounds.facts()["unheld_ms"]["candidate"] == pytest.approx(1.0, rel=0.01)
 
 
+def test_less_than_some_launches_take_is_told():
+    clock = Clock()
+    thief = Unheld("candidate", clock, 1.0, reported_ms=0.8)
+    rounds = on_cuda(thief, Fake("eager", clock, 1.0), clock=clock)
+    assert rounds.facts()["unheld_ms"]["candidate"] == pytest.approx(1.0, rel=0.01)
+
+
 def test_a_kernel_of_many_launches_is_no_cheat_and_is_taken_with_them():
     clock = Clock()
     ours, theirs = Fake("candidate", clock, 0.1), Fake("eager", clock, 0.4)
     # Thirty launches; the other side has four, which the device hides.
+    ours.bare_ms, theirs.bare_ms = 1.0, 0.4
+    rounds = on_cuda(ours, theirs, clock=clock)
+    assert rounds.speedup("eager").value == pytest.approx(0.4, rel=0.02)
+    assert rounds.unheld_ms == pytest.approx({"candidate": 1.0, "eager": 0.4}, rel=0.02)
+    # Two processes need not launch equally quickly.
+    assert rounds.speedup("eager").high > 1.2 * rounds.speedup("eager").value
+
+
+def test_a_kernel_of_some_launches_is_taken_by_its_device_time_and_theirs_is_told():
+    clock = Clock()
+    ours, theirs = Fake("candidate", clock, 0.1), Fake("eager", clock, 0.4)
     ours.bare_ms, theirs.bare_ms = 0.25, 0.4
     rounds = on_cuda(ours, theirs, clock=clock)
-    assert rounds.speedup("eager").value == pytest.approx(0.4 / 0.25, rel=0.02)
-    assert rounds.unheld_ms == pytest.approx({"candidate": 0.25, "eager": 0.4}, rel=0.02)
+    assert rounds.speedup("eager").value == pytest.approx(4.0, rel=0.02)
+    facts = rounds.facts()
+    assert facts["unheld_ms"] == pytest.approx({"candidate": 0.25, "eager": 0.4}, rel=0.02)
+    assert not facts["counts_unheld"]
 
 
 def test_both_sides_are_taken_with_their_launches():
     clock = Clock()
     ours, theirs = Fake("candidate", clock, 0.1), Fake("compile", clock, 0.2)
-    ours.bare_ms, theirs.bare_ms = 0.3, 0.5
+    ours.bare_ms, theirs.bare_ms = 0.6, 0.9
     rounds = on_cuda(ours, theirs, clock=clock)
-    assert rounds.speedup("compile").value == pytest.approx(0.5 / 0.3, rel=0.02)
+    assert rounds.speedup("compile").value == pytest.approx(0.9 / 0.6, rel=0.02)
 
 
 @pytest.mark.parametrize(("true_ms", "bare_ms"), [(0.01, 0.02), (0.2, 0.1), (5.0, 5.2)])

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from populations.kernel import Candidate
 
 if TYPE_CHECKING:
-    from fitness.rounds import Rounds
+    from fitness.rounds import Draws
 
 FOLDER = Path(__file__).parent / "itself"
 PROBLEM = FOLDER / "problem.py"
@@ -85,7 +85,7 @@ def measure(
     return found
 
 
-def summary(measured: Sequence[Rounds]) -> dict[str, Any]:
+def summary(measured: Sequence[Draws]) -> dict[str, Any]:
     """What many measurements of a ratio of 1 say, with the ratios themselves."""
     speedups = [rounds.speedup("control") for rounds in measured]
     values = [s.value for s in speedups]

@@ -115,7 +115,8 @@ class JudgeProcess(Served):
             "spec": spec,
             "model_seed": model_seed,
             "secret": rng.getrandbits(64),
-            "baselines_pid": server.child.pid,
+            # The judge reads in its own /proc how long the process waits for a processor.
+            "baselines_pid": server.child.pid_inside,
             # Found here once: the environment of the other processes is another one.
             "locks": str(runtime_folder()),
         }

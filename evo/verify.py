@@ -339,8 +339,8 @@ def _timed_lines(report: FinalReport, problem: ProblemFacts) -> Iterator[str]:
     kept = [entry.facts["kept"] for entry in report.workloads]
     count = f"{min(kept)}" if min(kept) == max(kept) else f"{min(kept)} to {max(kept)}"
     draws = max(entry.facts.get("draws", 1) for entry in report.workloads)
-    processes = f" in {draws} draws, each with other processes" if draws > 1 else ""
-    yield f"{count} rounds per workload{processes}; each call on other contents, some outputs checked"
+    shared = f", in {draws} draws of other processes" if draws > 1 else ""
+    yield f"{count} rounds per workload{shared}, each call on other contents, some outputs checked"
     cache = {
         "warm": "caches warm: inputs were written right before each call",
         "cold": "second-level cache flushed before each call",

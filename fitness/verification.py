@@ -41,7 +41,7 @@ CHECKED_SHARE = 0.3
 _MOST_DRAWS = 5
 _ROUNDS_OF_A_DRAW = 12
 # What compiling baselines for further draws may take; after that they stay as they are.
-_COMPILE_AGAIN_S = 20.0
+_COMPILE_AGAIN_S = 10.0
 
 
 def verify(

@@ -20,7 +20,7 @@ class Client:
         self.clock = clock
 
     def warm(self, baseline, _workload, _seeds):
-        self.clock[0] += 15.0
+        self.clock[0] += 7.0
         return "does not compile" if baseline == "broken" else ""
 
     def close(self):
@@ -120,6 +120,6 @@ def test_baselines_that_compile_slowly_are_drawn_anew_only_so_often(monkeypatch)
             with ExitStack() as fresh:
                 found.draw(fresh, "kernel", None)
                 assert found._working("w", ()) == ["eager"]
-    # 15 s each, for the one that works; what failed is not tried again.
+    # 7 s each, for the one that works; what failed is not tried again.
     assert log.count("baselines") == log.count("no baselines") == 2
     assert found.failed == {"w": {"broken": "does not compile"}}

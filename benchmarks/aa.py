@@ -1,9 +1,12 @@
 """A/A: one kernel against itself, two fresh processes each time, through the judge's own timing.
 
-The true ratio is 1, so what is measured is the error of the measurement: how often the 95% interval
-holds 1, how often the kernel would be called faster than itself by 1%, and how much the reported
-speedup scatters. On CUDA the median is also compared with Triton's `do_bench` on the same kernel in
-the same state of the cache.
+The way is that of a closing measurement, whose numbers are reported of a champion: on the CPU sixty
+rounds in five draws, each with other processes. A search measures a kernel in one draw, and so does
+`--pairs 12`. The true ratio is 1, so what is measured is the error of the measurement: how often
+the 95% interval holds 1, how often the kernel would be called faster than itself by 1%, and how
+much the reported speedup scatters. `odd` is the share of draws in which one of two processes was
+slower than the other by 5% or more. On CUDA the median is also compared with Triton's `do_bench` on
+the same kernel in the same state of the cache.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from populations.kernel import Candidate
 
 if TYPE_CHECKING:
-    from fitness.rounds import Rounds
+    from fitness.rounds import Draws
 
 FOLDER = Path(__file__).parent / "itself"
 PROBLEM = FOLDER / "problem.py"
@@ -30,6 +33,8 @@ KERNELS = {
 DEFAULT = {"cpu": "128k,512k", "cuda": "32M,256M"}
 # A kernel called faster than itself by more than this is a false discovery.
 FALSE_BY = 0.01
+# Two processes of one kernel that are apart by more than this did not have the same luck.
+ODD = 0.05
 DO_BENCH_MS = 200
 
 
@@ -85,16 +90,19 @@ def measure(
     return found
 
 
-def summary(measured: Sequence[Rounds]) -> dict[str, Any]:
+def summary(measured: Sequence[Draws]) -> dict[str, Any]:
     """What many measurements of a ratio of 1 say, with the ratios themselves."""
     speedups = [rounds.speedup("control") for rounds in measured]
     values = [s.value for s in speedups]
+    apart = [abs(each.speedup("control").log) for r in measured for each in r.rounds]
     return {
         "candidate_ms": stdlib.median(r.median_ms("candidate") for r in measured),
         "coverage": _share(s.low <= 1 <= s.high for s in speedups),
         "false_faster": _share(s.low > 1 + FALSE_BY for s in speedups),
         "variation": stdlib.stdev(values) / stdlib.mean(values) if len(values) > 1 else math.nan,
         "half_width": stdlib.median(math.sqrt(s.high / s.low) - 1 for s in speedups),
+        "draws": len(measured[0].rounds),
+        "odd": _share(a > math.log1p(ODD) for a in apart),
         "speedups": [[s.value, s.low, s.high] for s in speedups],
         "medians": [[r.median_ms(name) for name in r.names] for r in measured],
         "rounds": [r.facts() for r in measured],

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks import stages, tuning
+from benchmarks import aa, stages, tuning
 from evo.tables import text_table
 
 RATE_PER_S = 50.0
@@ -167,6 +167,9 @@ def _aa(found: Mapping[str, Any]) -> Iterator[Line]:
             seen["variation"] <= bar if long else None,
         )
         yield Line("  half-width of the interval", f"{seen['half_width']:.2%}")
+        if "odd" in seen:
+            text = f"{seen['draws']} a measurement, {seen['odd']:.1%} of them off by {aa.ODD:.0%}"
+            yield Line("  pairs of processes", text)
         if (theirs := seen.get("do_bench_ms")) is not None:
             apart = abs(ms / theirs - 1)
             yield Line(

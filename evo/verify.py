@@ -338,7 +338,9 @@ def _timed_lines(report: FinalReport, problem: ProblemFacts) -> Iterator[str]:
     details = report.details
     kept = [entry.facts["kept"] for entry in report.workloads]
     count = f"{min(kept)}" if min(kept) == max(kept) else f"{min(kept)} to {max(kept)}"
-    yield f"{count} rounds per workload, each call on other contents, some outputs checked"
+    draws = max(entry.facts.get("draws", 1) for entry in report.workloads)
+    shared = f", in {draws} draws of other processes" if draws > 1 else ""
+    yield f"{count} rounds per workload{shared}, each call on other contents, some outputs checked"
     cache = {
         "warm": "caches warm: inputs were written right before each call",
         "cold": "second-level cache flushed before each call",

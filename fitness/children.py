@@ -12,7 +12,7 @@ from fitness import baselines
 from fitness.baselines import BaselineClient
 from fitness.lease import runtime_folder
 from fitness.sandbox.channel import Channel
-from fitness.sandbox.zygote import Child, Zygote
+from fitness.sandbox.zygote import Child, Spawner, Zygote
 from fitness.spec import EvaluationSpec
 from populations.errors import WorkerError, WorkerTimeout
 
@@ -47,9 +47,9 @@ class Served:
 class BaselineProcess(Served):
     """The baselines' process."""
 
-    def __init__(self, zygote: Zygote, spec: EvaluationSpec, model_seed: int) -> None:
+    def __init__(self, spawner: Spawner, spec: EvaluationSpec, model_seed: int) -> None:
         argument = {"spec": spec, "model_seed": model_seed}
-        super().__init__(zygote.spawn("fitness.baseline_server:serve", argument, limits=None))
+        super().__init__(spawner.spawn("fitness.baseline_server:serve", argument, limits=None))
         self._device = spec.device
         self._lock = threading.Lock()
 
@@ -115,7 +115,8 @@ class JudgeProcess(Served):
             "spec": spec,
             "model_seed": model_seed,
             "secret": rng.getrandbits(64),
-            "baselines_pid": server.child.pid,
+            # The judge reads in its own /proc how long the process waits for a processor.
+            "baselines_pid": server.child.pid_inside,
             # Found here once: the environment of the other processes is another one.
             "locks": str(runtime_folder()),
         }

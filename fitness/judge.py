@@ -22,6 +22,7 @@ from fitness.baselines import BaselineClient, BaselineTable
 from fitness.batches import LATE_LOOKS
 from fitness.binaries import KEY, Repeat, cpp_key, triton_key
 from fitness.cases import Case, CaseBank
+from fitness.children import BaselineProcess
 from fitness.clocks import ClockError
 from fitness.contents import ContentsBank
 from fitness.correctness import Verdict
@@ -35,7 +36,7 @@ from fitness.lease import DeviceLease
 from fitness.process import CandidateProcess, Fault, work_folder
 from fitness.questions import Session, questions
 from fitness.roofline import Roofline, check
-from fitness.rounds import Rounds
+from fitness.rounds import Draws, Rounds
 from fitness.sandbox.limits import system_paths
 from fitness.sandbox.zygote import Spawner
 from fitness.spec import EvaluationSpec
@@ -238,6 +239,10 @@ class Judge:
             raise
         return process
 
+    def fresh_baselines(self) -> BaselineProcess:
+        """A further process of the baselines, for this judge alone; the caller ends it."""
+        return BaselineProcess(self._spawner, self.spec, self._model_seed)
+
     def check(self, process: CandidateProcess, progress: Progress) -> None:
         """Construct and ask everything that the spec wants asked; raises the first Fault."""
         asked = questions(self.spec)
@@ -360,7 +365,7 @@ class Judge:
             return timing.measure(probed, self.spec, self.rng, hopeless=below), record
 
 
-def timing_of(rounds: Rounds, workload: str, baseline: str) -> Timing:
+def timing_of(rounds: Rounds | Draws, workload: str, baseline: str) -> Timing:
     """The candidate against one baseline, from the rounds that count."""
     return Timing(
         workload=workload,

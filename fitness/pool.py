@@ -37,7 +37,7 @@ from fitness.evaluator import NOWHERE
 from fitness.findings import Findings, look, require
 from fitness.lease import DeviceLease
 from fitness.report import FinalReport
-from fitness.rounds import Rounds
+from fitness.rounds import Draws
 from fitness.sandbox.layers import Layer
 from fitness.sandbox.zygote import Zygote
 from fitness.spec import EvaluationSpec
@@ -247,10 +247,10 @@ class LocalPool:
                 report: FinalReport = judge.ask("verify", content, _VERIFY_LIMIT_S, progress)
                 return report
 
-    def against_itself(self, candidate: Candidate, workload: str, times: int) -> Iterator[Rounds]:
-        """Time a right kernel against a second process of itself, several times, processes fresh.
+    def against_itself(self, candidate: Candidate, workload: str, times: int) -> Iterator[Draws]:
+        """Time a right kernel against itself as `verify` times it, several times, processes fresh.
 
-        What a search would take for a difference between two kernels that are the same.
+        What would be reported of two kernels that are the same.
 
         Raises:
             WorkerError: A process of ours failed, or the kernel did.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from fitness import statistics
 from populations.outcome import Speedup
+from populations.pooling import combine
 
 FEWEST_QUIET = 8
 
@@ -90,4 +92,48 @@ class Rounds:
             "calls": dict(self.calls),
             "gave_up": self.gave_up,
             **unheld,
+        }
+
+
+class Draws:
+    """One workload measured several times, by other processes each time.
+
+    A process may be slower than its twin from its beginning to its end, which no number of rounds
+    shows. So each draw counts as one measurement, and what the draws differ by is in the interval
+    (`populations.pooling.combine`). One draw alone is what its rounds say.
+    """
+
+    def __init__(self, rounds: Iterable[Rounds]) -> None:
+        """Take at least one; a subject that was not timed in each of them counts as not timed."""
+        self.rounds: Sequence[Rounds] = tuple(rounds)
+        first, *others = self.rounds
+        self.names = tuple(n for n in first.names if all(n in each.names for each in others))
+
+    @property
+    def times_ms(self) -> dict[str, list[float]]:
+        """Per subject, milliseconds per call in each round, draw after draw."""
+        return {n: [t for each in self.rounds for t in each.times_ms[n]] for n in self.names}
+
+    def log_ratios(self, baseline: str, candidate: str = "") -> list[float]:
+        """ln(baseline time / candidate time) for every round that counts, draw after draw."""
+        return [r for each in self.rounds for r in each.log_ratios(baseline, candidate)]
+
+    def speedup(self, baseline: str, candidate: str = "") -> Speedup:
+        """The candidate against a baseline: the draws as measurements of their own, combined."""
+        return combine([each.speedup(baseline, candidate) for each in self.rounds])
+
+    def median_ms(self, name: str) -> float:
+        """A subject's median time of one call over the rounds that count."""
+        each = self.rounds
+        return statistics.median([r.times_ms[name][i] for r in each for i in r.kept()])
+
+    def facts(self) -> dict[str, Any]:
+        """JSON-able: how it was measured; `medians_ms` per subject has one number per draw."""
+        each = [rounds.facts() for rounds in self.rounds]
+        return {
+            **{k: sum(f[k] for f in each) for k in ("rounds", "kept", "disturbed")},
+            "calls": each[0]["calls"],
+            "gave_up": any(f["gave_up"] for f in each),
+            "draws": len(each),
+            "medians_ms": {n: [r.median_ms(n) for r in self.rounds] for n in self.names},
         }

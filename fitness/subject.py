@@ -23,6 +23,8 @@ _FEWEST_CALLS = 4
 _FEWEST_CALLS_MS = 20.0
 # A batch has at least so many quarters of the calls that it may have.
 _FEWEST_SHARE = 3
+# Subjects whose calls take the same but for this factor have batches of one size.
+_ALIKE = 2.0
 _CUDA_CALLS = (5, 20)
 _CUDA_WARM_MS = 50.0
 _DISTURBED_SHARE = 0.05
@@ -88,6 +90,7 @@ class Timed:
         name: The subject's.
         threads: Processors that it may keep busy.
         calls: The most calls of a batch.
+        call_ms: What one takes at best, as far as probed; 0 before.
         disturbed: Whether its last batch was kept waiting for a processor, beyond a bound.
         waited_ms: For how long.
         suspected: Whether the time that its process runs is measured too.
@@ -110,6 +113,7 @@ class Timed:
         self.name = subject.name
         self.threads = spec.threads
         self.calls = 1
+        self.call_ms = 0.0
         self.disturbed = False
         self.waited_ms = 0.0
         self.suspected = False
@@ -135,15 +139,27 @@ class Timed:
         for attempt in range(4):
             # The least of all: two subjects of one speed are to have batches of one size, and the
             # median of few calls depends on their number where a neighbour holds up some.
-            call_ms = min(call_ms, *_ask(self._subject, self.calls, 0.0))
+            self.call_ms = call_ms = min(call_ms, *_ask(self._subject, self.calls, 0.0))
             shortest, longest = _BATCH_MS
             batch_ms = min(max(_BATCH_CALLS * call_ms, shortest), longest)
             fewest = max(min(_FEWEST_CALLS, int(_FEWEST_CALLS_MS / call_ms)), 1)
             before, self.calls = self.calls, max(math.ceil(batch_ms / call_ms), fewest)
-            # A first call may take many times as long as those that follow.
-            if attempt and self.calls <= 2 * before:
+            # A first call may take many times as long as those that follow, and a neighbour may
+            # hold up two.
+            sure = self.calls >= _FEWEST_CALLS or call_ms >= _FEWEST_CALLS_MS
+            if attempt and sure and self.calls <= 2 * before:
                 break
         self._settle_ms = _SETTLE_SHARE * batch_ms
+
+    def adopt(self, other: Timed) -> None:
+        """Have batches at least as long as another's, whose calls take about as long.
+
+        The first call of a batch finds colder caches than the others: of two batches of one kernel,
+        the one with fewer calls shows longer times.
+        """
+        if self.call_ms and self.call_ms < _ALIKE * other.call_ms < _ALIKE**2 * self.call_ms:
+            self.calls = max(self.calls, other.calls)
+            self._settle_ms = max(self._settle_ms, other._settle_ms)
 
     def batch(self, rng: random.Random) -> float:
         """One batch: its median time per call, in milliseconds."""

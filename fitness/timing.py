@@ -98,6 +98,10 @@ def measure(
     Raises:
         ClockError: A subject's times cannot be, or the candidate's do not fit ours.
     """
+    # Probes may have met a neighbour's bad moment; both ways, as either side may be the odd one.
+    for one in timed:
+        for other in timed:
+            one.adopt(other)
     for attempt in range(ATTEMPTS):
         rounds = _run(timed, spec, rng, clock, hopeless)
         if trusted:

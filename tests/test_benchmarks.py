@@ -50,11 +50,15 @@ def test_a_tree_is_its_root_and_its_descendants():
 
 def test_a_kernel_against_itself_on_this_machine(tmp_path: Path, capsys):
     file = tmp_path / "numbers.json"
-    assert main(["aa", "--repetitions", "2", "--workloads", "8k", "--json", str(file)]) == 0
+    options = ["--repetitions", "2", "--workloads", "8k", "--pairs", "24"]
+    assert main(["aa", *options, "--json", str(file)]) == 0
     found = json.loads(file.read_text(encoding="utf-8"))["aa"]["workloads"]["8k"]
     assert len(found["speedups"]) == len(found["log_ratios"]) == 2
     assert all(low <= value <= high for value, low, high in found["speedups"])
     assert 0 <= found["coverage"] <= 1
+    # As a closing measurement: twelve rounds by the same processes.
+    assert found["draws"] == 2
+    assert 0 <= found["odd"] <= 1
     text = capsys.readouterr().out
     assert "intervals that hold 1" in text
     # Too short for the bar.
@@ -70,9 +74,12 @@ def test_the_bars_of_a_kernel_against_itself():
         "variation": 0.02,
         "half_width": 0.01,
         "do_bench_ms": 1.05,
+        "draws": 5,
+        "odd": 0.125,
     }
     found = {"device": "cuda", "repetitions": 200, "workloads": {"32M": seen}}
     reached = {line.what.strip(): line.reached for line in report.lines({"aa": found})}
+    assert "5 a measurement, 12.5% of them off by 5%" in report.table({"aa": found})
     assert reached["intervals that hold 1"] is False
     assert reached["called faster by 1%"] is True
     assert reached["coefficient of variation"] is False

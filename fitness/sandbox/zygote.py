@@ -104,6 +104,7 @@ class Child:
         self._status = status
         self._lock = threading.Lock()
         self._pid: int | None = None
+        self._pid_inside = 0
         self._exit: Exit | None = None
         self._failure: WorkerError | None = None
         self._output = ""
@@ -117,6 +118,11 @@ class Child:
                     raise WorkerDied("a child ended before it began")
                 self._advance(time.monotonic() + _START_LIMIT_S)
             return self._pid
+
+    @property
+    def pid_inside(self) -> int:
+        """Its number in the /proc that other children of ours see. Waits like `pid`."""
+        return self.pid and self._pid_inside
 
     def kill(self) -> Exit:
         """Kill it and everything it ever started; returns when all are gone. Callable twice."""
@@ -162,7 +168,7 @@ class Child:
             self._status.close()
             raise self._failure or WorkerDied("")
         if "pid" in event:
-            self._pid = event[self._pid_name]
+            self._pid, self._pid_inside = event[self._pid_name], event["pid"]
         else:
             text = _receive(self._status, event["output_bytes"]) if event["output_bytes"] else b""
             self._output = text.decode(errors="replace")

@@ -97,6 +97,11 @@ def test_its_number_is_the_one_that_proc_shows(zygote: Zygote) -> None:
         assert child.pid in descendants(zygote.pid)
 
 
+def test_its_number_inside_is_the_one_that_our_processes_see(zygote: Zygote) -> None:
+    with zygote.spawn(entry("answer"), None, limits=None) as child:
+        assert child.pid_inside == child.channel.receive(10)["pid"]
+
+
 def test_status_of_an_ending(zygote: Zygote) -> None:
     child = zygote.spawn(entry("finish"), 7, limits=Limits())
     assert (child.wait(10).status, child.wait(10).signal) == (7, 0)

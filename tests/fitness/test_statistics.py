@@ -6,7 +6,7 @@ import random
 import pytest
 
 from fitness import statistics
-from fitness.rounds import Rounds
+from fitness.rounds import Draws, Rounds
 
 
 def measured(rng, *, luck, noise, pairs=30):
@@ -80,3 +80,68 @@ def test_a_speedup_holds_luck_by_the_faster_ones_time():
     found = rounds([0.05] * 20, [0.2] * 20, [False] * 20, [0.0] * 20)
     speedup = found.speedup("eager")
     assert math.log(speedup.high / speedup.value) == pytest.approx(statistics.luck("cpu", 0.05))
+
+
+def drawn(rng, *, processes, off=0.0, share=0.0):
+    """Sixty rounds of a kernel against itself, over so many pairs of processes."""
+    found = []
+    for _ in range(processes):
+        apart = [off * (rng.random() < share) for _ in range(2)]
+        times = [
+            [math.exp(a + rng.gauss(0.0, 0.03)) for _ in range(60 // processes)] for a in apart
+        ]
+        found.append(rounds(*times, [False] * len(times[0]), [0.0] * len(times[0])))
+    return Draws(found)
+
+
+def test_one_draw_is_what_its_rounds_say():
+    one = rounds([1.0, 1.1, 0.9] * 4, [2.0] * 12, [False] * 12, [0.0] * 12)
+    assert Draws([one]).speedup("eager") == one.speedup("eager")
+    assert Draws([one]).median_ms("candidate") == one.median_ms("candidate")
+
+
+def test_a_process_that_is_slow_for_life_is_in_the_interval():
+    def verdicts(processes):
+        rng = random.Random(3)
+        return [
+            drawn(rng, processes=processes, off=0.07, share=1 / 16).speedup("eager")
+            for _ in range(400)
+        ]
+
+    def share(speedups, want):
+        return sum(map(want, speedups)) / len(speedups)
+
+    def holds(speedup):
+        return speedup.low <= 1 <= speedup.high
+
+    assert share(verdicts(1), holds) < 0.92
+    assert share(verdicts(1), lambda s: s.low > 1.01) > 0.03
+    assert share(verdicts(5), holds) > 0.95
+    assert share(verdicts(5), lambda s: s.low > 1.01) < 0.01
+
+
+def test_where_processes_agree_draws_cost_little():
+    rng = random.Random(4)
+
+    def width(processes):
+        speedups = [drawn(rng, processes=processes).speedup("eager") for _ in range(60)]
+        return statistics.median([math.log(s.high / s.low) for s in speedups])
+
+    assert width(5) < 1.25 * width(1)
+
+
+def test_draws_tell_all_samples_and_what_each_draw_said():
+    first = rounds([1.0] * 8, [2.0] * 8, [False] * 8, [0.0] * 8)
+    other = rounds([3.0] * 9, [6.0] * 9, [True] + [False] * 8, [0.0] * 9)
+    found = Draws([first, other])
+    assert found.times_ms["candidate"] == [1.0] * 8 + [3.0] * 9
+    assert len(found.log_ratios("eager")) == 16
+    facts = found.facts()
+    assert (facts["draws"], facts["rounds"], facts["kept"], facts["disturbed"]) == (2, 17, 16, 1)
+    assert facts["medians_ms"] == {"candidate": [1.0, 3.0], "eager": [2.0, 6.0]}
+
+
+def test_a_subject_that_was_not_timed_in_every_draw_is_left_out():
+    whole = rounds([1.0] * 8, [2.0] * 8, [False] * 8, [0.0] * 8)
+    less = Rounds(("candidate",), {"candidate": [1.0] * 8}, [False] * 8)
+    assert Draws([whole, less]).names == ("candidate",)

@@ -246,6 +246,21 @@ def test_when_every_round_is_disturbed_all_count():
     assert len(rounds.kept()) == len(rounds.disturbed) >= 30
 
 
+def test_a_neighbour_in_the_way_of_two_probes_does_not_shorten_batches():
+    clock, held_up = Clock(), itertools.chain([11.0, 8.0], itertools.repeat(1.0))
+    ours = Fake("candidate", clock, 1.5, jitter=lambda: next(held_up))
+    (probed,) = timing.probed([ours], spec(), clock)
+    assert probed.calls == 4
+
+
+def test_alike_subjects_have_batches_of_one_size():
+    clock = Clock()
+    subjects = [Fake(n, clock, t) for n, t in (("candidate", 0.1), ("eager", 0.15), ("far", 1.0))]
+    rounds = measure(*subjects, clock=clock)
+    assert rounds.calls["candidate"] == rounds.calls["eager"] > 10
+    assert rounds.calls["far"] == 4
+
+
 @pytest.mark.parametrize("reported_ms", [0.3, 3.0])
 def test_a_clock_that_lies_is_noticed(reported_ms):
     clock = Clock()

@@ -118,8 +118,8 @@ class Audit:
 
     @property
     def renewal_ms(self) -> float:
-        """What lies between two calls."""
-        return max(self.took_ms - self.inside_ms, 0.0) / self.calls
+        """What lies between two calls, by the clock alone: so is what lies inside of them."""
+        return max(self.wall_ms - self.inside_ms, 0.0) / self.calls
 
     def fault(self, name: str, renewal_ms: float, threads: int) -> str:
         """How the clocks disagree, or ""; `renewal_ms` is what a baseline needs for it."""

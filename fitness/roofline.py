@@ -75,12 +75,14 @@ class Floor:
         limit_ms: Faster than this is impossible; margins are in it.
         arithmetic: How the limit comes about, for people.
         source: `Cost.source`.
+        bound: Which side of the roofline it is: "memory", "compute" or "launch".
     """
 
     roofline_ms: float
     limit_ms: float
     arithmetic: str
     source: str
+    bound: str
 
     def facts(self, candidate_ms: float) -> dict[str, Any]:
         """JSON-able: the floor, and the share of the roofline that a candidate reaches."""
@@ -88,6 +90,7 @@ class Floor:
             "roofline_ms": self.roofline_ms,
             "limit_ms": self.limit_ms,
             "share": self.roofline_ms / candidate_ms,
+            "bound": self.bound,
             "cost": self.source,
         }
 
@@ -129,7 +132,9 @@ def floor_of(cost: Cost, ceilings: Ceilings, *, warm: bool, margin: float) -> Fl
     )
     limit_ms, used, words = max(limits)
     arithmetic = f"{words}; with a margin of {used:g} at least {limit_ms:.3g} ms"
-    return Floor(max(memory_ms, compute_ms, launch_ms), limit_ms, arithmetic, cost.source)
+    sides = {"memory": memory_ms, "compute": compute_ms, "launch": launch_ms}
+    bound = max(sides, key=lambda side: sides[side])
+    return Floor(sides[bound], limit_ms, arithmetic, cost.source, bound)
 
 
 class Roofline:

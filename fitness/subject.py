@@ -223,15 +223,13 @@ class Timed:
         """One more batch, whose outputs are looked at."""
         self._subject.batch(self.calls, 0.0, look=True)
 
-    def audit(self, call_ms: float, share: float = 1.0) -> Audit:
+    def audit(self, call_ms: float) -> Audit:
         """One long batch, whose outputs are looked at.
 
         Args:
             call_ms: What a call takes by its own account.
-            share: Of the length.
         """
-        wanted = math.ceil(share * _AUDIT_MS / call_ms)
-        calls = min(max(wanted, self.calls), _AUDIT_CALLS["cpu"])
+        calls = min(max(math.ceil(_AUDIT_MS / call_ms), self.calls), _AUDIT_CALLS["cpu"])
         start, ran_ms = self._clock(), self._subject.ran_ms()
         times = self._subject.batch(calls, 0.0, look=True)
         wall_ms = (self._clock() - start) * 1e3

@@ -88,6 +88,18 @@ def test_the_margin_lowers_the_limit_and_not_the_roofline():
     assert wide.facts(2 * wide.roofline_ms)["share"] == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize(
+    ("cost", "bound"),
+    [
+        (Cost(8e6, 3e6), "memory"),
+        (Cost(8e6, 3e6, 1e12, "float32"), "compute"),
+        (Cost(0.0, 4.0), "launch"),
+    ],
+)
+def test_the_side_of_the_roofline_is_told(cost, bound):
+    assert floor(cost, warm=False).facts(1.0)["bound"] == bound
+
+
 def test_faster_than_the_floor_is_said_with_the_arithmetic():
     floors = {"w": floor(Cost(8e6, 3e6), margin=1.25)}
     text = check([timing(0.5, workload="other"), timing(0.1)], floors)

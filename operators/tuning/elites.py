@@ -1,10 +1,11 @@
 """Points that differ from one of the best in a single parameter: local search from many places.
 
 A model that is sure of a slow choice of one parameter stays away from it, also where together with
-another choice it is the best there is. So most trials change one parameter of one of the best
-points to any of its choices, near or far (the one-exchange neighbourhood; Hutter, Hoos and
-Stuetzle 2007, "Automatic Algorithm Configuration Based on Local Search"), and every fourth is the
-model's: each finds what the other would have missed, and both learn from all trials.
+another choice it is the best there is. So every other trial changes one parameter of one of the
+best points to any of its choices, near or far (the one-exchange neighbourhood; Hutter, Hoos and
+Stuetzle 2007, "Automatic Algorithm Configuration Based on Local Search"), and between them a
+Gaussian process and a Parzen estimator take turns: each finds what the others would have missed,
+and all learn from every trial.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 
 # Trials that are spread over the choices before one of the best is changed.
 SPREAD = 10
-# One trial in so many is the model's.
-MODEL_EVERY = 4
+# Of so many trials one is the Gaussian process's, one the Parzen estimator's.
+EVERY = 4
 # Of the points that passed, this share and so many at least are changed.
 _SHARE, _FEWEST = 0.2, 4
 # Points of which the one that is least like the known ones is taken.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from operators.operator import Inapplicable, Variation
 from operators.tuning.bounds import bounds_of
-from operators.tuning.elites import MODEL_EVERY, SPREAD, exchanged, spread
+from operators.tuning.elites import EVERY, SPREAD, exchanged, spread
 from operators.tuning.expected import Outlook, outlook
 from operators.tuning.inheritance import certain_speedup
 from operators.tuning.room import Room
@@ -87,7 +87,7 @@ class Tune:
             startup_trials: Kernels of a skeleton before which points are drawn evenly.
             sampler: "tpe", Optuna's estimator; "expected", the largest expected improvement
                 under a Gaussian process; "elites", one of the best points with another choice of
-                one parameter, and every fourth time that model. Where trials are shared, the
+                one parameter, in turn with either of them. Where trials are shared, the
                 largest expected improvement decides in any case.
             learn: Whether points that are likely to need more than the device has, as far as
                 siblings show it, come last (`operators.tuning.bounds`).
@@ -153,8 +153,9 @@ class Tune:
             if begun < SPREAD or not any(kernel.passed for kernel in study.kernels):
                 known_points = [*map(study.space.point, study.kernels), *study.under_way]
                 return spread(study.space, known_points, study.room, rng)
-            return exchanged(study.space, study.kernels, study.room, rng)
-        if self._sampler == "tpe":
+            if begun % EVERY != EVERY // 2:
+                return exchanged(study.space, study.kernels, study.room, rng)
+        if self._sampler != "expected":
             answer, wanted = tpe(
                 study.space,
                 study.kernels,
@@ -168,7 +169,7 @@ class Tune:
     def _asks_model(self, begun: int) -> bool:
         if self._sampler == "expected":
             return begun >= self._startup_trials
-        return self._sampler == "elites" and begun >= SPREAD and begun % MODEL_EVERY == 0
+        return self._sampler == "elites" and begun >= SPREAD and begun % EVERY == 0
 
     def _outlook(self, study: _Study) -> Outlook | None:
         logs = tuple(

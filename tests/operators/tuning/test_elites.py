@@ -5,7 +5,7 @@ import pytest
 
 from operators.operator import Inapplicable, Situation
 from operators.tuning import Tune
-from operators.tuning.elites import MODEL_EVERY, SPREAD, effects, exchanged, spread
+from operators.tuning.elites import EVERY, SPREAD, effects, exchanged, spread
 from operators.tuning.room import Room
 from operators.tuning.space import space_of
 from populations.parameters import values, with_values
@@ -20,11 +20,11 @@ PROGRAMS = 132  # tune: 132, 264, 396, 528
 """
 
 
-def test_it_finds_the_best_of_600_points_within_15_percent():
+def test_it_finds_the_best_of_600_points_within_10_percent():
     began = time.process_time()
-    made = tuned(Tune(sampler="elites"), 1, 90)
-    # Of four proposals one is a model's: some ten milliseconds each, the rest takes next to none.
-    assert (time.process_time() - began) / 90 < 0.05
+    made = tuned(Tune(sampler="elites"), 1, 60)
+    # Half of them are models' proposals: tens of milliseconds each; the rest takes next to none.
+    assert (time.process_time() - began) / 60 < 0.05
     found = [log_speedup(values(k.source)) for k in made]
     best = max(filter(None, (log_speedup(SPACE.named(point)) for point in SPACE.points())))
     assert max(log for log in found if log is not None) >= best - 0.01
@@ -124,7 +124,7 @@ def test_every_point_is_proposed_once_and_then_none(passes):
 
 
 def test_what_is_proposed_follows_from_lineage_and_generator():
-    for trials in (SPREAD + 2, SPREAD + MODEL_EVERY):
+    for trials in (SPREAD, SPREAD + 1, SPREAD + 2):
         kernels = lineage(*tuned(Tune(sampler="elites"), 5, trials))
         again = [
             Tune(sampler="elites").vary([kernels.get(0)], Situation(kernels, random.Random(7), "c"))
@@ -136,7 +136,7 @@ def test_what_is_proposed_follows_from_lineage_and_generator():
 def test_a_space_that_is_no_list_is_searched_too():
     lines = [f"P{n} = 1  # tune: {', '.join(map(str, range(1, 30)))}\n" for n in range(6)]
     rng, kernels = random.Random(1), lineage(kernel(0, "".join(lines)))
-    for number in range(1, SPREAD + MODEL_EVERY):
+    for number in range(1, SPREAD + EVERY):
         answer = Tune(sampler="elites").vary([kernels.get(0)], Situation(kernels, rng, "cpu"))
         kernels.add(kernel(number, answer.source, 1.0, operator="tune"))
-    assert len({k.source for k in kernels.kernels.values()}) == SPREAD + MODEL_EVERY
+    assert len({k.source for k in kernels.kernels.values()}) == SPREAD + EVERY

@@ -42,7 +42,8 @@ def measure(
         in_flight: Proposals under way at once, as in a search.
     """
     found = {}
-    for name, table in _tables(tables or sorted(FOLDER.glob("*.json.xz"))):
+    shipped = sorted(path for path in FOLDER.iterdir() if path.suffix in (".xz", ".npz"))
+    for name, table in _tables(tables or shipped):
         trials = int(SHARE * len(table.entries))
         numbers: dict[str, Any] = {
             "points": len(table.entries),
@@ -151,7 +152,8 @@ def _judged(table: Table, number: int, source: str, rng: random.Random) -> Kerne
 
 SAMPLERS: dict[str, Callable[[], Tune]] = {
     "random": Tune,
-    "tpe": Tune,
+    "tpe": lambda: Tune(sampler="tpe"),
     "expected": lambda: Tune(sampler="expected"),
+    "elites": lambda: Tune(sampler="elites"),
     "exhaustive": Tune,
 }

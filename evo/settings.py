@@ -176,8 +176,9 @@ class OperatorsConfig:
 class TuningConfig:
     """[tuning]: how launch parameters of survivors are searched."""
 
-    # "tpe": Optuna's estimator; "expected": expected improvement under a Gaussian process.
-    sampler: Literal["tpe", "expected"] = added("tpe")
+    # "tpe": Optuna's estimator; "expected": expected improvement under a Gaussian process;
+    # "elites": one of the best points with another choice of one parameter, at times that model.
+    sampler: Literal["tpe", "expected", "elites"] = added("tpe")
     # Points that need no less than one that lacked resources come last.
     learn: bool = added(default=False)
     # Whose parameters a trial is spent on: the chosen parent's; of the best skeletons the one that

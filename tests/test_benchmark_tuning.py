@@ -72,7 +72,7 @@ def test_without_quiet_rounds_the_middle_of_the_measurements_counts(tmp_path):
     assert tables.load(path).best == pytest.approx(0.5 - 0.02, abs=1e-3)
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe", "expected", "exhaustive"])
+@pytest.mark.parametrize("sampler", ["random", "tpe", "expected", "elites", "exhaustive"])
 def test_every_sampler_is_scored(file, sampler):
     table = tables.load(file)
     trials = 40 if sampler == "exhaustive" else 12
@@ -105,6 +105,16 @@ def test_the_shipped_table_is_whole():
     assert all(len(e.log_ratios) >= 3 for e in table.entries.values())
     source = (tables.FOLDER / "conv1d_blocked.py").read_text(encoding="utf-8")
     assert [p.choices for p in parameters(source)] == [p.choices for p in parameters(table.source)]
+
+
+def test_the_shipped_cuda_table_is_whole():
+    ((name, table),) = tuning._tables([tables.FOLDER / "conv1d_tuning_h200.npz"])
+    assert name.startswith("conv1d_tuning")
+    assert table.device == "cuda"
+    assert len(table.entries) == math.prod(len(p.choices) for p in parameters(table.source)) == 576
+    failed = [e for e in table.entries.values() if not e.log_ratios]
+    assert len(failed) == 48
+    assert all("shared memory" in e.text for e in failed)
 
 
 def test_points_are_measured_once_a_turn():

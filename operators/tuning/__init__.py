@@ -8,6 +8,7 @@ shared.py       an estimate of shared memory from what siblings were given
 tpe.py          Optuna's tree-structured Parzen estimator
 surrogate.py    a Gaussian process over a space
 expected.py     the point with the largest expected improvement under it
+elites.py       one of the best points with another choice of one parameter
 inheritance.py  a child begins at its parent's best point
 early.py        when a trial need not be timed to the end
 record.py       a judged kernel as a trial

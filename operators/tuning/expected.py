@@ -73,7 +73,12 @@ class Outlook:
 
 
 def outlook(
-    space: Space, study: Sequence[Kernel], left: Sequence[Point], under_way: Sequence[Point] = ()
+    space: Space,
+    study: Sequence[Kernel],
+    left: Sequence[Point],
+    under_way: Sequence[Point] = (),
+    *,
+    rough: bool = False,
 ) -> Outlook | None:
     """Model a skeleton; None where nothing has passed yet, or nothing is left.
 
@@ -85,6 +90,7 @@ def outlook(
         study: Its judged kernels.
         left: Points to choose from.
         under_way: Points of this skeleton that are being judged.
+        rough: Whether a choice may be unlike both its neighbours.
     """
     logs = [k.evaluation.speedup.log for k in study if k.evaluation.speedup]
     if not logs or not left:
@@ -97,7 +103,7 @@ def outlook(
         values.append(max(speedup.log, floor) if speedup else floor)
         errors.append(math.log(speedup.high / speedup.low) / _WIDTH if speedup else 0.0)
     typical = fmean(errors)
-    model = fitted(space, points, values, [error or typical for error in errors])
+    model = fitted(space, points, values, [error or typical for error in errors], rough=rough)
     mean, deviation = model.believing(under_way).predict(left)
     return Outlook(
         left=left,

@@ -7,6 +7,10 @@ or not. The kernel is Matern 5/2 with one length for each parameter, the mean is
 scale is integrated out under an inverse gamma prior, and lengths and noise are those of the largest
 posterior density, found by a fixed number of gradient steps (Rprop: Riedmiller and Braun 1993), so
 that the same observations give the same model.
+
+A rough model allows in addition that a choice is unlike both its neighbours, as a number of
+programs that divides the work badly is: each ordered parameter has a second length, for whether two
+choices are equal at all. It is long until observations say otherwise.
 """
 
 from __future__ import annotations
@@ -27,6 +31,7 @@ _ROOT5 = math.sqrt(5.0)
 _SCALE, _WEIGHT = 0.2, 2.0
 # Log lengths and the log of the noise's share of the variance: (mean, standard deviation).
 _LENGTH_PRIOR = (math.log(0.7), 1.0)
+_ROUGH_PRIOR = (math.log(3.0), 1.0)
 _NOISE_PRIOR = (math.log(0.01), 1.5)
 _RANGE = (-8.0, 3.0)
 _JITTER = 1e-6
@@ -42,6 +47,7 @@ class _Observed:
     y: Any
     noise: Any
     squares: Any
+    rough: bool = False
 
 
 class Surrogate:
@@ -60,7 +66,8 @@ class Surrogate:
         """Means and standard deviations of log speedups at points, as arrays; noise left out."""
         import numpy as np
 
-        squares = _squares(self._space, _coordinates(self._space, points), self._observed.x)
+        before, x = self._observed, _coordinates(self._space, points)
+        squares = _squares(self._space, x, before.x, rough=before.rough)
         cross = _matern(_scaled(squares, self._theta[:-1]))
         share = 1.0 - ((cross @ self._inverse) * cross).sum(1)
         return self._mean + cross @ self._alpha, np.sqrt(self._scale2 * np.maximum(share, 1e-9))
@@ -81,13 +88,19 @@ class Surrogate:
             x=x,
             y=np.concatenate([before.y, self.predict(points)[0]]),
             noise=np.concatenate([before.noise, np.ones(len(points))]),
-            squares=_squares(self._space, x, x),
+            squares=_squares(self._space, x, x, rough=before.rough),
+            rough=before.rough,
         )
         return Surrogate(self._space, observed, self._theta)
 
 
 def fitted(
-    space: Space, points: Sequence[Point], values: Sequence[float], errors: Sequence[float]
+    space: Space,
+    points: Sequence[Point],
+    values: Sequence[float],
+    errors: Sequence[float],
+    *,
+    rough: bool = False,
 ) -> Surrogate:
     """Fit a model.
 
@@ -96,6 +109,7 @@ def fitted(
         points: Those observed, at least one.
         values: Log speedups.
         errors: Their standard errors, as far as they are known: only ratios count.
+        rough: Whether a choice may be unlike both its neighbours.
     """
     import numpy as np
 
@@ -105,10 +119,17 @@ def fitted(
         x=x,
         y=np.asarray(values, dtype=float),
         noise=np.clip(variance / np.median(variance), *_NOISES),
-        squares=_squares(space, x, x),
+        squares=_squares(space, x, x, rough=rough),
+        rough=rough,
     )
-    theta = np.array([_LENGTH_PRIOR[0]] * len(space.names) + [_NOISE_PRIOR[0]])
+    theta = np.array([mean for mean, _ in _priors(observed)])
     return Surrogate(space, observed, _climbed(observed, theta) if len(points) > 1 else theta)
+
+
+def _priors(observed: _Observed) -> list[tuple[float, float]]:
+    smooth = observed.x.shape[1]
+    more = len(observed.squares) - smooth
+    return [_LENGTH_PRIOR] * smooth + [_ROUGH_PRIOR] * more + [_NOISE_PRIOR]
 
 
 def _climbed(observed: _Observed, theta: Any) -> Any:
@@ -144,7 +165,7 @@ def _density(observed: _Observed, theta: Any) -> tuple[float, Any]:
     gradient[:-1] = 0.5 * np.einsum("dij,ij->d", observed.squares, slope)
     gradient[:-1] *= np.exp(-2.0 * theta[:-1])
     gradient[-1] = 0.5 * math.exp(theta[-1]) * float(np.diag(outer) @ observed.noise)
-    priors = np.array([_LENGTH_PRIOR] * (len(theta) - 1) + [_NOISE_PRIOR])
+    priors = np.array(_priors(observed))
     off = (theta - priors[:, 0]) / priors[:, 1]
     logdet = float(np.linalg.slogdet(covariance)[1])
     density = -0.5 * (logdet + degrees * math.log(total) + float(off @ off))
@@ -188,13 +209,18 @@ def _coordinates(space: Space, points: Sequence[Point]) -> Any:
     return np.where(space.ordered, ranks / most, ranks)
 
 
-def _squares(space: Space, a: Any, b: Any) -> Any:
-    """Squared differences, one matrix for each parameter."""
+def _squares(space: Space, a: Any, b: Any, *, rough: bool = False) -> Any:
+    """Squared differences, one matrix for each parameter; where rough, inequality as well."""
     import numpy as np
 
     off = a.T[:, :, None] - b.T[:, None, :]
-    ordered = np.array(space.ordered)[:, None, None]
-    return np.where(ordered, off * off, (off != 0).astype(float))
+    ordered, unequal = np.array(space.ordered), (off != 0).astype(float)
+    squares = np.where(ordered[:, None, None], off * off, unequal)
+    if not rough:
+        return squares
+    # Of two choices nobody can say whether they are unlike or far from each other.
+    more = [len(choices) > 2 for choices in space.choices.values()]
+    return np.concatenate([squares, unequal[ordered & np.array(more)]])
 
 
 def _scaled(squares: Any, log_lengths: Any) -> Any:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from operators.operator import Inapplicable, Variation
 from operators.tuning.bounds import bounds_of
+from operators.tuning.elites import EVERY, SPREAD, exchanged, spread
 from operators.tuning.expected import Outlook, outlook
 from operators.tuning.inheritance import certain_speedup
 from operators.tuning.room import Room
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from populations.kernel import Kernel
     from populations.lineage import Lineage
 
-Sampler = Literal["tpe", "expected"]
+Sampler = Literal["tpe", "expected", "elites"]
 Share = Literal["parent", "promise", "halving"]
 # Neighbours of so many of the best points are looked at in a space that is too large to be listed.
 _AROUND = 10
@@ -84,8 +85,10 @@ class Tune:
 
         Args:
             startup_trials: Kernels of a skeleton before which points are drawn evenly.
-            sampler: "tpe", Optuna's estimator, or "expected", the largest expected improvement
-                under a Gaussian process. Where trials are shared, the latter decides in any case.
+            sampler: "tpe", Optuna's estimator; "expected", the largest expected improvement
+                under a Gaussian process; "elites", one of the best points with another choice of
+                one parameter, in turn with either of them. Where trials are shared, the
+                largest expected improvement decides in any case.
             learn: Whether points that are likely to need more than the device has, as far as
                 siblings show it, come last (`operators.tuning.bounds`).
             share: Whose point is changed: with "parent" the given one's; with "promise" that of
@@ -142,13 +145,17 @@ class Tune:
 
     def _ask(self, study: _Study, rng: random.Random) -> Point | None:
         begun = len(study.kernels) + len(study.under_way)
-        if study.over is not None or (
-            self._sampler == "expected" and begun >= self._startup_trials
-        ):
+        if study.over is not None or self._asks_model(begun):
             known = self._outlook(study)
             if known is not None:
                 return known.prospect(study.over).point
-        if self._sampler == "tpe":
+        if self._sampler == "elites":
+            if begun < SPREAD or not any(kernel.passed for kernel in study.kernels):
+                known_points = [*map(study.space.point, study.kernels), *study.under_way]
+                return spread(study.space, known_points, study.room, rng)
+            if begun % EVERY != EVERY // 2:
+                return exchanged(study.space, study.kernels, study.room, rng)
+        if self._sampler != "expected":
             answer, wanted = tpe(
                 study.space,
                 study.kernels,
@@ -159,6 +166,11 @@ class Tune:
             return answer if wanted else study.room.nearest(answer, rng)
         return study.room.one(rng)
 
+    def _asks_model(self, begun: int) -> bool:
+        if self._sampler == "expected":
+            return begun >= self._startup_trials
+        return self._sampler == "elites" and begun >= SPREAD and begun % EVERY == 0
+
     def _outlook(self, study: _Study) -> Outlook | None:
         logs = tuple(
             (k.number, s.log if (s := k.evaluation.speedup) else None) for k in study.kernels
@@ -167,13 +179,15 @@ class Tune:
         if key not in self._outlooks:
             if len(self._outlooks) >= _KEPT:
                 self._outlooks.clear()
-            self._outlooks[key] = _outlook(study, random.Random(f"{logs[-1]}:{len(logs)}"))
+            self._outlooks[key] = _outlook(
+                study, random.Random(f"{logs[-1]}:{len(logs)}"), rough=self._sampler == "elites"
+            )
         return self._outlooks[key]
 
     @property
     def _looks_ahead(self) -> bool:
         """Whether points under way count as taken: what it does by default must stay as it was."""
-        return self._sampler == "expected" or self._share != "parent"
+        return self._sampler != "tpe" or self._share != "parent"
 
     def _shared(self, situation: Situation) -> _Study | None:
         """The survivor that promises most; None where no survivor has a point left."""
@@ -191,10 +205,10 @@ class Tune:
         return replace(known[first][0], over=over)
 
 
-def _outlook(study: _Study, rng: random.Random) -> Outlook | None:
+def _outlook(study: _Study, rng: random.Random, *, rough: bool) -> Outlook | None:
     passed = sorted((k for k in study.kernels if k.passed), key=certain_speedup, reverse=True)
     left = study.room.points(rng, [study.space.point(kernel) for kernel in passed[:_AROUND]])
-    return outlook(study.space, study.kernels, left, study.under_way)
+    return outlook(study.space, study.kernels, left, study.under_way, rough=rough)
 
 
 def _variation(study: _Study, point: Point) -> Variation:

@@ -48,6 +48,46 @@ def test_the_gradient_is_the_density_s():
         assert gradient[at] == pytest.approx(slope, rel=1e-3, abs=1e-6)
 
 
+@pytest.mark.parametrize("size", [3, 4])
+def test_the_gradient_of_a_rough_model_is_the_density_s(size):
+    space = Space({"A": tuple(range(size)), "B": (1, 2), "C": ("x", "y", "z")})
+    points = list(space.points())[::2]
+    x = np.array([space.ranks(p) for p in points], dtype=float)
+    y = np.sin(np.arange(len(points)))
+    seen = _Observed(x, y, np.ones(len(y)), _squares(space, x, x, rough=True), rough=True)
+    # A length for each parameter, a second one for the only ordered one of more than two choices.
+    assert len(seen.squares) == 4
+    theta = np.array([-0.3, 0.2, 0.5, 0.7, -2.0])
+    _, gradient = _density(seen, theta)
+    for at in range(5):
+        step = np.zeros(5)
+        step[at] = 1e-5
+        slope = (_density(seen, theta + step)[0] - _density(seen, theta - step)[0]) / 2e-5
+        assert gradient[at] == pytest.approx(slope, rel=1e-3, abs=1e-6)
+
+
+def test_a_rough_model_sees_a_choice_that_is_unlike_its_neighbours():
+    space = Space({"A": (1, 2, 3, 4, 5, 6, 7), "B": (1, 2, 3, 4)})
+    zigzag = {1: 0.0, 2: 0.3, 3: 0.0, 4: 0.3, 5: 0.0, 6: 0.3, 7: 0.0}
+    points = [p for p in space.points() if p not in {(4, 2), (2, 3), (5, 3)}]
+    errors = [0.01] * len(points)
+    off = {
+        rough: abs(
+            fitted(
+                space, points, [zigzag[a] + 0.02 * b for a, b in points], errors, rough=rough
+            ).predict([(4, 2)])[0][0]
+            - 0.34
+        )
+        for rough in (False, True)
+    }
+    assert off[True] < 0.05
+    assert off[True] <= off[False] + 0.01
+    model = fitted(space, points, [zigzag[a] for a, b in points], errors, rough=True)
+    assert model.believing([(4, 2)]).predict([(4, 2)])[0][0] == pytest.approx(
+        model.predict([(4, 2)])[0][0], abs=0.02
+    )
+
+
 def test_believing_keeps_means_and_takes_doubts():
     points, values = observed(20)
     model = fitted(SPACE, points, values, [0.01] * 20)

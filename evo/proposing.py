@@ -139,6 +139,8 @@ class Proposer:
         """
         rng, key = situation.rng, self._parts.novelty.key
         offered: dict[str, Candidate] = {}
+        if first == TUNE and (trial := self._trial(number, situation)) is not None:
+            offered |= {key(trial): trial} if key(trial) not in known else {}
         made, name = 0, first
         for _ in range(ATTEMPTS):
             if made == self._screening:
@@ -156,6 +158,15 @@ class Proposer:
         judged = self._lineage.kernels.values()
         sources = [one.source for one in among]
         return among[most_promising(sources, judged, situation.under_way, rng)]
+
+    def _trial(self, number: int, situation: Situation) -> Candidate | None:
+        """The tuner's own next point."""
+        operator = self._parts.operators[TUNE]
+        parents = self._parents(operator.arity, situation.rng, anyone=False)
+        variation = operator.vary(parents, situation) if parents else None
+        if not isinstance(variation, Variation):
+            return None
+        return self._candidate(number, operator, parents, variation)
 
     def _base(self, number: int, name: str, situation: Situation) -> Candidate | None:
         """What one operator makes; of the tuner the best point of a parent's skeleton."""

@@ -7,8 +7,10 @@ import random
 import pytest
 
 from evo.config import _told, load_config
+from operators.credit import Credit
 from operators.llm.fake import ScriptedAnswerer
-from populations.parameters import skeleton
+from operators.operator import Variation
+from populations.parameters import skeleton, values, with_values
 from populations.store import Store
 from tests.evo import toy
 from tests.evo.test_cli import TOML
@@ -85,6 +87,31 @@ def test_children_may_have_other_launch_parameters_and_say_so(tmp_path):
         assert skeleton(candidate.source) == skeleton(parent.source)
         assert candidate.note.count(" to ") >= 1
     assert len({c.digest for c in made}) == len(made)
+
+
+class Odd(toy.QuickTune):
+    """Proposes what no mark allows, so that its own points are told from others."""
+
+    def vary(self, parents, situation):
+        value = 64 + len(situation.lineage)
+        return Variation(source=with_values(parents[0].source, {"BLOCK": value}), note="odd")
+
+
+def test_the_tuners_own_trial_is_on_offer(tmp_path, monkeypatch):
+    offered = []
+
+    def odd(sources, *_):
+        offered.append([values(source)["BLOCK"] for source in sources])
+        return offered[-1].index(max(offered[-1]))
+
+    monkeypatch.setattr("evo.proposing.most_promising", odd)
+    own = {"operators": {"tune": Odd()}, "structural": frozenset()}
+    own["credit"] = Credit(priors={"tune": 1.0})
+    with toy.create(tmp_path) as store:
+        toy.search(store, toy.Immediate(), parts=own, screening=2, evaluations=6).run(toy.seeds())
+        made = store.candidates()[1:]
+    assert {c.note for c in made} == {"odd"}
+    assert all(len(blocks) > 4 for blocks in offered)
 
 
 @pytest.mark.parametrize("screening", [1, 4])

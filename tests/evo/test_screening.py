@@ -108,7 +108,8 @@ def test_the_tuners_own_trial_is_on_offer(tmp_path, monkeypatch):
     own = {"operators": {"tune": Odd()}, "structural": frozenset()}
     own["credit"] = Credit(priors={"tune": 1.0})
     with toy.create(tmp_path) as store:
-        toy.search(store, toy.Immediate(), parts=own, screening=2, evaluations=6).run(toy.seeds())
+        arguments = {"screening": 2, "in_flight": 1, "evaluations": 6}
+        toy.search(store, toy.Immediate(), parts=own, **arguments).run(toy.seeds())
         made = store.candidates()[1:]
     assert {c.note for c in made} == {"odd"}
     assert all(len(blocks) > 4 for blocks in offered)

@@ -31,8 +31,8 @@ what operators offer, a model chooses what is evaluated (docs/search.md). With `
 likely champion is measured again before it counts, and each such measurement counts as an
 evaluation. Two lines are no search: points drawn at random, with and without repetition, the
 champion chosen as a search would. They know what no search knows, namely which points and
-structures there are. All other keys have their defaults; on the H200's tables 16 proposals are under
-way at once, so that the first 15 children are made when nothing but the seed is known.
+structures there are. All other keys have their defaults; on the H200's tables 16 proposals are
+under way at once, so that the first 15 children are made when nothing but the seed is known.
 
 What is shown is the *true* speedup of the champion that the search itself would have named: the
 table's median over all rounds of that point, not the reading that made it champion. In brackets:

@@ -293,6 +293,7 @@ def build_search(
         device=device,
         edits=config.search.edits,
         remeasure=config.search.remeasure,
+        screening=config.search.screening,
     )
 
 

@@ -5,7 +5,7 @@ Everything that comes to an end is in the store before the search hears of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, replace
 from typing import Any
@@ -128,10 +128,13 @@ class Pending:
         slot = self._slots.setdefault(candidate.number, _Slot(candidate.operator))
         slot.candidate, slot.future = candidate, self._future(candidate, hopeless)
 
-    def tuned(self) -> tuple[Candidate, ...]:
-        """The tuner's candidates that are under way, in order."""
+    def made_by(self, operators: Collection[str]) -> tuple[Candidate, ...]:
+        """Candidates of some operators that are under way, in order.
+
+        Of operators that ask models it depends on their answers which candidates there are.
+        """
         found = (self._slots[number].candidate for number in self)
-        return tuple(c for c in found if c is not None and c.operator == "tune")
+        return tuple(c for c in found if c is not None and c.operator in operators)
 
     def known(self, candidate: Candidate, evaluation: Evaluation) -> None:
         """Take up a candidate with its evaluation, both of which are in the store."""

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from evo.device import Device
     from evo.events import Observer
 
+# Of a run that was made before there were keys whose default is not what was before them.
+_BEFORE = ("search.screening=0",)
 # What is taken over from the recorded run as it stands.
 ADOPTED = ("baselines", "facts", "target", "device_lines", "device_facts")
 
@@ -83,7 +85,9 @@ def _experiment(recorded: Path, given: Path | None) -> Config:
     # The run's own text names files where they were, on the machine that it was made on.
     for path, changes in (
         (recorded / "config.toml", ()),
+        (recorded / "config.toml", _BEFORE),
         (Path(f"experiments/{name}.toml"), overrides),
+        (Path(f"experiments/{name}.toml"), (*overrides, *_BEFORE)),
     ):
         try:
             config = load_config(path, changes)

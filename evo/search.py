@@ -100,6 +100,8 @@ class Search:
         device: "cpu" or "cuda"; operators may look at it.
         edits: Mean number of structural edits in one mutation, at least 1.
         remeasure: How often a kernel that may be the best is measured again at most.
+        screening: Kernels that operators make for one proposal (`evo.screening`); 0: one that is
+            taken as it comes.
     """
 
     def __init__(
@@ -112,6 +114,7 @@ class Search:
         device: str,
         edits: float,
         remeasure: int = 0,
+        screening: int = 0,
     ) -> None:
         if in_flight < 1 or edits < 1:
             raise ValueError(f"need at least 1 of each, but got {in_flight=} {edits=}")
@@ -120,7 +123,9 @@ class Search:
         self.progress = Progress()
         self._budget = budget
         self._in_flight = in_flight
-        self._proposer = Proposer(parts, self.lineage, seed=seed, device=device, edits=edits)
+        self._proposer = Proposer(
+            parts, self.lineage, seed=seed, device=device, edits=edits, screening=screening
+        )
         self._pending = Pending(
             parts.store,
             parts.evaluator,
@@ -339,7 +344,7 @@ class Search:
             self._next,
             champion=self.champion,
             known=self._known,
-            under_way=self._pending.tuned(),
+            under_way=self._pending.made_by(self._proposer.looks_ahead_of),
             anyone=anyone,
         )
 

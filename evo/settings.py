@@ -144,6 +144,9 @@ class SearchConfig:
     # Proposals under way at once; 0: twice the workers and twice what models may be asked at once.
     in_flight: int = 0
     edits: float = at_least(1, 1.6)  # mean number of structural edits in one mutation
+    # Kernels that operators make for one proposal, of which, at several points of their launch
+    # parameters, the one that promises most is evaluated; 0: the first new one.
+    screening: int = added(6, absent=0, least=0)
     # How often a kernel that may be the best is measured again before it counts; 0: never.
     remeasure: int = added(0, least=0)
     # Best kernels measured again at the end; the best of them is champion.

@@ -53,7 +53,8 @@ class Situation:
         brief: What a model is told of the problem and the target; None where no model is used.
         novelty: What counts as known beside the same text; None: nothing.
         facts: What is known of the device, by the names of `populations.constraints.FACTS`.
-        under_way: Points that the tuner proposed and that are being judged, in order.
+        under_way: What is being judged, in order: points that the tuner proposed; with screening,
+            what any operator proposed that asks no model.
     """
 
     lineage: Lineage

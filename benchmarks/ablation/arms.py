@@ -14,6 +14,8 @@ EXPERIMENT = ROOT / "experiments/landscape_conv1d.toml"
 # Points of the table with replacement, and all of them in random order.
 SAMPLING, EXHAUSTIVE = "sampling", "exhaustive"
 ENDS = (SAMPLING, EXHAUSTIVE)
+# Policies are compared by whom they breed from: what a model makes of it is an arm of its own.
+UNSCREENED = "search.screening=0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +46,17 @@ _TITLES = {
     EXHAUSTIVE: "every point in random order (no search)",
 }
 ARMS: Mapping[str, Arm] = {
-    **{n: Arm(n, (f"search.policy={n}",), _TITLES.get(n, n)) for n in POLICIES},
-    "remeasure": Arm(
-        "remeasure", ("search.remeasure=2",), "population, likely champions measured again"
+    "screened": Arm("screened", (), "population, screened (the default)"),
+    "screened_remeasure": Arm(
+        "screened_remeasure", ("search.remeasure=1",), "the default, measured again once"
     ),
-    **{name: Arm(name, (), _TITLES[name]) for name in ENDS},
+    **{n: Arm(n, (f"search.policy={n}", UNSCREENED), _TITLES.get(n, n)) for n in POLICIES},
+    "remeasure": Arm(
+        "remeasure",
+        ("search.remeasure=2", UNSCREENED),
+        "population, likely champions measured again",
+    ),
+    **{name: Arm(name, (UNSCREENED,), _TITLES[name]) for name in ENDS},
 }
 
 

@@ -25,10 +25,14 @@ Written by `python -m benchmarks.ablation report` from `benchmarks/ablation/resu
 are made anew with `python -m benchmarks.ablation run`.
 
 Every policy searches the same measured tables (docs/landscapes.md) with the same operators and the
-same budget of evaluations, {seeds} times with different seeds; all other keys have their defaults.
-One arm has a key more: with `search.remeasure = 2` a likely champion is measured again before it
-counts, and each such measurement counts as an evaluation. Two lines are no search: points drawn at
-random, with and without repetition, the champion chosen as a search would.
+same budget of evaluations, {seeds} times with different seeds. Policies are compared by whom they
+breed from: in all lines but the first ones `search.screening` is 0. "Screened" is the default: of
+what operators offer, a model chooses what is evaluated (docs/search.md). With `search.remeasure` a
+likely champion is measured again before it counts, and each such measurement counts as an
+evaluation. Two lines are no search: points drawn at random, with and without repetition, the
+champion chosen as a search would. They know what no search knows, namely which points and
+structures there are. All other keys have their defaults; on the H200's tables 16 proposals are
+under way at once, so that the first 15 children are made when nothing but the seed is known.
 
 What is shown is the *true* speedup of the champion that the search itself would have named: the
 table's median over all rounds of that point, not the reading that made it champion. In brackets:

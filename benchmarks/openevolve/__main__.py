@@ -17,15 +17,28 @@ from benchmarks.ablation.arms import tables
 from benchmarks.ablation.report import table_of
 from benchmarks.ablation.results import append, lines, pack, read, unpack
 from benchmarks.ablation.runs import Run
-from benchmarks.openevolve.ours import BARE, OPENEVOLVE, OPENEVOLVE_DISTINCT, even, openevolve
+from benchmarks.openevolve.ours import (
+    BARE,
+    OPENEVOLVE,
+    OPENEVOLVE_DISTINCT,
+    SCREENED,
+    even,
+    openevolve,
+)
 from populations.errors import EvoError
 
 _HERE = Path(__file__).parent
 KEPT, RESULTS = _HERE / "results.json", _HERE / "RESULTS.md"
 POLICIES = ("population", "islands", "map_elites", "random")
+OURS = (
+    f"population{SCREENED}",
+    *POLICIES,
+    *(f"{policy}{BARE}" for policy in POLICIES),
+)
 TITLES = {
     OPENEVOLVE: "OpenEvolve",
     OPENEVOLVE_DISTINCT: "OpenEvolve, repeated programs for nothing",
+    f"population{SCREENED}": "evo, population, screened (the default)",
     **{policy: f"evo, {policy}" for policy in POLICIES},
     **{f"{policy}{BARE}": f"evo, {policy}, bare" for policy in POLICIES},
 }
@@ -57,7 +70,7 @@ def _run(options: argparse.Namespace) -> int:
     began, budget = time.monotonic(), options.evaluations
     for seed in range(1, options.seeds + 1):
         for name in options.landscapes:
-            for arm in (*POLICIES, *(f"{policy}{BARE}" for policy in POLICIES)):
+            for arm in OURS:
                 if (name, arm, seed, budget) not in done:
                     append(options.file, even(tables()[name], arm, seed, budget))
     left = [

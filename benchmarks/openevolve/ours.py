@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 EXPERIMENT = Path(__file__).resolve().parents[2] / "experiments/landscape_conv1d.toml"
-BARE = "_bare"
+BARE, SCREENED = "_bare", "_screened"
 OPENEVOLVE, OPENEVOLVE_DISTINCT = "openevolve", "openevolve_distinct"
 _HERE = Path(__file__).parent
 _ROOT = _HERE.parents[1]
@@ -38,18 +38,21 @@ def even(table: Path, arm: str, seed: int, evaluations: int) -> Run:
 
     Args:
         table: The landscape.
-        arm: The policy; everything else has its default. With `BARE` behind it, a proposal is one
-            edit, and a child keeps its parent's launch parameters rather than the best known.
+        arm: The policy; everything else has its default but that nothing is screened. With `BARE`
+            behind it, a proposal is one edit, and a child keeps its parent's launch parameters
+            rather than the best known. With `SCREENED` the default is screened as ever.
         seed: Of the search.
         evaluations: The first kernel's included.
     """
-    began, policy, bare = time.monotonic(), arm.removesuffix(BARE), arm.endswith(BARE)
+    began, bare, screened = time.monotonic(), arm.endswith(BARE), arm.endswith(SCREENED)
+    policy = arm.removesuffix(BARE).removesuffix(SCREENED)
     settings = (
         f"evaluation.landscape={str(table)!r}",
         f"search.seed={seed}",
         f"budget.evaluations={evaluations}",
         f"search.policy={policy}",
         *(("search.edits=1",) if bare else ()),
+        *(() if screened else ("search.screening=0",)),
     )
     config = load_config(EXPERIMENT, settings)
     landscape = landscape_of(config)
@@ -81,6 +84,7 @@ def even(table: Path, arm: str, seed: int, evaluations: int) -> Run:
             in_flight=in_flight(config, device),
             device=device,
             edits=config.search.edits,
+            screening=config.search.screening,
         )
         first = seed_of(landscape)
         ended = search.run([Kernel(first, pool.evaluate_once(first))])

@@ -84,9 +84,18 @@ class Space:
 
 def space_of(kernels: Iterable[Kernel]) -> Space:
     """Every parameter's choices over the kernels of one skeleton."""
+    return _space_of(kernel.source for kernel in kernels)
+
+
+def space_of_source(source: str) -> Space:
+    """Every parameter's choices in one text."""
+    return _space_of([source])
+
+
+def _space_of(sources: Iterable[str]) -> Space:
     found: dict[str, dict[Value, None]] = {}
-    for kernel in kernels:
-        for parameter in parameters(kernel.source):
+    for source in sources:
+        for parameter in parameters(source):
             found.setdefault(parameter.name, {}).update(dict.fromkeys(parameter.choices))
     return Space(
         {

@@ -229,6 +229,7 @@ def search(
     seed: int = 1,
     in_flight: int = 4,
     remeasure: int = 0,
+    screening: int = 0,
     observer: Recorder | None = None,
     parts: dict[str, object] | None = None,
     **limits: float,
@@ -253,6 +254,7 @@ def search(
         device="cpu",
         edits=1.6,
         remeasure=remeasure,
+        screening=screening,
     )
 
 

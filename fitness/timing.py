@@ -121,8 +121,8 @@ def measure(
 def _audit(timed: Sequence[Timed], rounds: Rounds, rng: random.Random) -> str:
     """Look at one more batch, a long one where much is claimed; says what is wrong, or "".
 
-    What lies between two calls is the least that it was in some long batches of a baseline: a
-    neighbour in one of them must excuse nobody.
+    Where it matters what lies between two calls, it is the least that it was in some long batches
+    of a baseline: a neighbour in one of them must excuse nobody.
 
     What is taken from a baseline is taken from the last one: of a verification's others the first
     are processes of the candidate's own.
@@ -140,9 +140,13 @@ def _audit(timed: Sequence[Timed], rounds: Rounds, rng: random.Random) -> str:
     if not claimed and rng.random() >= _AUDIT_SHARE:
         ours.look()
         return ""
+    audit = ours.audit(rounds.median_ms(ours.name))
+    fault = audit.fault(ours.name, 0.0, ours.threads)
+    if not fault:
+        return ""
     theirs, theirs_ms = others[-1], rounds.median_ms(others[-1].name)
     call_ms = min(theirs.audit(theirs_ms).renewal_ms for _ in range(_AUDITS))
-    return ours.audit(rounds.median_ms(ours.name)).fault(ours.name, call_ms, ours.threads)
+    return audit.fault(ours.name, call_ms, ours.threads)
 
 
 def _release(timed: Sequence[Timed], rounds: Rounds) -> None:

@@ -151,8 +151,8 @@ def test_a_trial_that_is_slower_than_it_has_to_be_ends_early(speedup, ended):
     assert rounds.gave_up is ended
     assert (len(rounds.disturbed) < 30) is ended
     assert rounds.speedup("eager").low < speedup < rounds.speedup("eager").high
-    # Who claims so much is audited beside the baseline, given up or not.
-    assert (ours.looked, theirs.looked) == (1, 3)
+    # Who claims so much is audited, given up or not.
+    assert ours.looked == 1
 
 
 def test_a_noisy_trial_is_timed_until_it_is_known_to_be_slower():

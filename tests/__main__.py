@@ -1,7 +1,7 @@
 """The gate: `python -m tests` runs lint, format, types and tests, and says which failed.
 
-On two processors and more the tests that judge kernels run beside everything else, whose output
-comes when they are over. Further arguments go to pytest, and one thing runs after the other:
+On two processors and more the tests of whole runs are beside everything else, whose output comes
+when they are over. Further arguments go to pytest, and one thing runs after the other:
 `python -m tests -k judge`.
 """
 
@@ -20,7 +20,8 @@ CHECKS: Steps = {
     "format": ["ruff", "format", "--check", "."],
     "types": ["mypy"],
 }
-JUDGING = ("tests/adversarial", "tests/fitness")
+# About half of the tests' time.
+RUNS = "tests/evo"
 OTHERS = "--others"
 
 
@@ -28,7 +29,7 @@ def main() -> int:
     """Run every step, also after one failed; the exit status is 1 if any did."""
     arguments = sys.argv[1:]
     if arguments == [OTHERS]:
-        failed = _run({**CHECKS, "tests": ["pytest", *(f"--ignore={f}" for f in JUDGING)]})
+        failed = _run({**CHECKS, "other tests": ["pytest", f"--ignore={RUNS}"]})
     elif arguments or (os.cpu_count() or 1) < 2:
         failed = _run({**CHECKS, "tests": ["pytest", *arguments]})
     else:
@@ -42,7 +43,7 @@ def _two_at_once() -> list[str]:
     with tempfile.TemporaryFile("w+") as printed:
         command = [sys.executable, "-m", "tests", OTHERS]
         with subprocess.Popen(command, cwd=ROOT, stdout=printed, stderr=printed) as others:
-            failed = _run({"tests that judge": ["pytest", *JUDGING]})
+            failed = _run({"tests of runs": ["pytest", RUNS]})
         printed.seek(0)
         print(printed.read(), end="", flush=True)
     return [*failed, *(["others, see above"] if others.returncode else [])]

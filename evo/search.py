@@ -100,8 +100,8 @@ class Search:
         device: "cpu" or "cuda"; operators may look at it.
         edits: Mean number of structural edits in one mutation, at least 1.
         remeasure: How often a kernel that may be the best is measured again at most.
-        screening: Kernels that operators make for one proposal (`operators.screening`); 0: one that is
-            taken as it comes.
+        screening: Kernels that operators make for one proposal (`operators.screening`); 0: one
+            that is taken as it comes.
     """
 
     def __init__(

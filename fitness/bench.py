@@ -73,7 +73,7 @@ def settings_of(spec: Any) -> dict[str, Any]:
     return {"threads": spec.threads, "tf32": spec.tf32, "device": spec.torch_device}
 
 
-def begin(device: str) -> None:
+def make_context(device: str) -> None:
     """Have a context on the device, Triton's driver where Triton is, and the commonest kernels."""
     if device == "cpu":
         return

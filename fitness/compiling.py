@@ -29,9 +29,9 @@ class Compiling:
         Args:
             channel: To the judge.
         """
-        self._channel = channel
         import triton.compiler
 
+        self._channel = channel
         self._nonce = ""
         self._thread = 0
         # Looked up by name when a kernel is first launched.

@@ -82,17 +82,20 @@ class Rounds:
 
     def facts(self) -> dict[str, Any]:
         """JSON-able: how it was measured."""
-        unheld: dict[str, Any] = {"unheld_ms": dict(self.unheld_ms)} if self.unheld_ms else {}
-        if unheld:
-            unheld["counts_unheld"] = self.counts_unheld
         return {
             "rounds": len(self.disturbed),
             "kept": len(self.kept()),
             "disturbed": sum(self.disturbed),
             "calls": dict(self.calls),
             "gave_up": self.gave_up,
-            **unheld,
+            **self.unheld(),
         }
+
+    def unheld(self) -> dict[str, Any]:
+        """JSON-able: what calls take where nobody holds the device back, where that is told."""
+        if not self.unheld_ms:
+            return {}
+        return {"unheld_ms": dict(self.unheld_ms), "counts_unheld": self.counts_unheld}
 
 
 class Draws:
@@ -128,12 +131,16 @@ class Draws:
         return statistics.median([r.times_ms[name][i] for r in each for i in r.kept()])
 
     def facts(self) -> dict[str, Any]:
-        """JSON-able: how it was measured; `medians_ms` per subject has one number per draw."""
+        """JSON-able: how it was measured; `medians_ms` per subject has one number per draw.
+
+        What calls take without a hold is the first draw's that tells: on CUDA there is one draw.
+        """
         each = [rounds.facts() for rounds in self.rounds]
         return {
             **{k: sum(f[k] for f in each) for k in ("rounds", "kept", "disturbed")},
             "calls": each[0]["calls"],
             "gave_up": any(f["gave_up"] for f in each),
             "draws": len(each),
+            **next(filter(None, (rounds.unheld() for rounds in self.rounds)), {}),
             "medians_ms": {n: [r.median_ms(n) for r in self.rounds] for n in self.names},
         }

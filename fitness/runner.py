@@ -33,7 +33,7 @@ from typing import Any
 import torch
 
 from fitness.answers import write
-from fitness.bench import Stopwatch, Timed, begin, prepare, seed, synchronise
+from fitness.bench import Stopwatch, Timed, make_context, prepare, seed, synchronise
 from fitness.compiling import Compiling
 from fitness.contents import on_device
 from fitness.diagnostics.loaded import kernels
@@ -116,7 +116,7 @@ class _Runner:
 
     def do_prepare(self, _question: dict[str, Any], _channel: Any) -> dict[str, Any]:
         """Make a context on the device and load what every call needs, before anything runs."""
-        begin(self._device)
+        make_context(self._device)
         return {}
 
     def do_construct(self, question: dict[str, Any], channel: Any) -> dict[str, Any]:

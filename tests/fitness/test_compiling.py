@@ -5,6 +5,7 @@ import os
 import socket
 import threading
 import time
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
@@ -201,3 +202,26 @@ def test_a_compiler_without_end_is_a_time_out(lease, tmp_path):
         with pytest.raises(Fault) as caught:
             candidate.resources()
         assert caught.value.outcome is Outcome.TIMEOUT
+
+
+def test_many_compilations_accuse_nobody_and_give_the_device_back_so_often_at_most(lease, tmp_path):
+    given_back = []
+
+    @contextmanager
+    def counted():
+        given_back.append(True)
+        with lease.aside():
+            yield
+
+    def behave(end):
+        nonce = end.receive(5)["nonce"]
+        for _ in range(300):
+            end.send({ASIDE: nonce})
+            end.send({BACK: nonce})
+            assert end.receive(5) == {BACK: nonce}
+        end.send({"nonce": nonce, "kernels": []})
+
+    with process(behave, lease, tmp_path) as candidate, lease.shared():
+        candidate._aside = counted
+        assert candidate.resources()["kernels"] == []
+    assert len(given_back) == 32

@@ -145,3 +145,12 @@ def test_a_subject_that_was_not_timed_in_every_draw_is_left_out():
     whole = rounds([1.0] * 8, [2.0] * 8, [False] * 8, [0.0] * 8)
     less = Rounds(("candidate",), {"candidate": [1.0] * 8}, [False] * 8)
     assert Draws([whole, less]).names == ("candidate",)
+
+
+def test_a_closing_measurement_tells_what_calls_take_without_a_hold():
+    one = Rounds(("candidate", "eager"), {"candidate": [1.0], "eager": [2.0]}, disturbed=[False])
+    assert "unheld_ms" not in Draws([one]).facts()
+    one.unheld_ms = {"candidate": 1.5, "eager": 2.5}
+    facts = Draws([one]).facts()
+    assert facts["unheld_ms"] == {"candidate": 1.5, "eager": 2.5}
+    assert facts["counts_unheld"] is False

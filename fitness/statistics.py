@@ -27,8 +27,8 @@ _LUCK = {
     "cpu": ((0.1, 0.025), (math.inf, 0.01)),
 }
 # On CUDA two processes differ by 0.1 us a call (standard deviation), whatever a call takes: events
-# are that coarse. And by a share of a long call, for its memory: that is assumed, calls of more than
-# 0.1 ms were not timed against themselves.
+# are that coarse. The share of a long call, for its memory, is assumed: calls of more than 0.1 ms
+# were not timed against themselves.
 _CUDA_MS = 1.96 * math.sqrt(2) * 1e-4
 _CUDA_SHARE = 0.002
 # How quickly two processes launch, on processors of their own.

@@ -79,7 +79,9 @@ class Share:
         return facts
 
 
-def own_share(process: CandidateProcess, case: Case) -> dict[str, Any]:
+def own_share(
+    process: CandidateProcess, case: Case, *, trace: bool = False, limit_s: float = math.inf
+) -> dict[str, Any]:
     """Profile a candidate that passed on one case; the last thing it is asked.
 
     A candidate that fails under the profiler ends its process and gives `own_share` None with a
@@ -88,6 +90,9 @@ def own_share(process: CandidateProcess, case: Case) -> dict[str, Any]:
     Args:
         process: Constructed, and right on the case's workload.
         case: The inputs.
+        trace: Whether to add `trace`, on CUDA: every launch, for `fitness.diagnostics.traces`. It
+            is as the process says, unlooked at.
+        limit_s: Time for it.
 
     Returns:
         JSON-able facts: `own_share`, `library_share`, `torch_share` (they add up to 1),
@@ -97,10 +102,11 @@ def own_share(process: CandidateProcess, case: Case) -> dict[str, Any]:
     """
     names = kernel_names(process.candidate.source)
     try:
-        answer = process.profile(case, CALLS)
+        answer = process.profile(case, CALLS, trace=trace, limit_s=limit_s)
     except Fault as fault:
         return {"own_share": None, "reason": fault.text.partition("\n")[0]}
-    return share(answer, names).facts()
+    facts = share(answer, names).facts()
+    return {**facts, "trace": answer["trace"]} if trace and "trace" in answer else facts
 
 
 def share(answer: Any, names: KernelNames) -> Share:

@@ -27,6 +27,8 @@ from fitness.exchange import TensorSpec, fresh, private_mapping, total_bytes, un
 # Names that an answer holds at most, the longest-running first.
 _NAMES = 128
 _NAME_LENGTH = 240
+# Calls that one goes before.
+_FEW = 5
 # Launches that a trace holds at most, and what is kept of each.
 _LAUNCHES = 256
 _OF_A_LAUNCH = frozenset(
@@ -63,9 +65,11 @@ def profile_calls(
                 model(*arguments)
         synchronise(device)
 
-    # What a first call compiles, or allocates for good, is no part of the others.
+    # What a first call compiles, or allocates for good, is no part of the others. Where single
+    # calls are short it takes more until they are as fast as they were when they were timed.
     with torch.no_grad():
-        model(*arguments)
+        for _ in range(calls if calls > _FEW else 1):
+            model(*arguments)
     synchronise(device)
     found = _on_cpu(repeat) if device == "cpu" else _on_cuda(repeat, bool(question.get("trace")))
     events = sorted(found["events"], key=lambda e: -e[2])[:_NAMES]

@@ -17,13 +17,15 @@ from populations.outcome import Timing
 
 # What a profile may take: the device is held for it.
 PROFILE_S = 5.0
-# Calls that it makes, and how much longer one may take there than when it was timed.
-_CALLS = CALLS + 1
+# How much longer a call may take in it than when it was timed.
 _SLOWER = 5
+# Short calls are repeated for so long, but not more often than this.
+_REPEAT_MS = 20.0
+_MOST_CALLS = {"cpu": 100, "cuda": 20}
 
 
 def examined(process: CandidateProcess, spec: EvaluationSpec, spawner: Spawner) -> dict[str, Any]:
-    """Find out what the compilers did with a candidate, when it was timed; only `profiled` comes later.
+    """Find out what the compilers did with a candidate; only `profiled` comes later.
 
     Nothing in here decides anything: what the candidate answers is only shown, and one that fails
     now has passed all the same. Call it outside of every timed stage.
@@ -80,11 +82,13 @@ def profiled(
     """
     if not spec.diagnose or spec.interpret_triton:
         return {}
-    if timing.candidate_ms * _CALLS * _SLOWER > PROFILE_S * 1e3:
+    if timing.candidate_ms * (CALLS + 1) * _SLOWER > PROFILE_S * 1e3:
         facts: dict[str, Any] = {"reason": f"a call takes {timing.candidate_ms:.3g} ms"}
     else:
+        calls = min(_REPEAT_MS / max(timing.candidate_ms, 1e-6), _MOST_CALLS[spec.device])
+        many, trace = max(int(calls), CALLS), spec.device == "cuda"
         try:
-            facts = own_share(process, case, trace=spec.device == "cuda", limit_s=PROFILE_S)
+            facts = own_share(process, case, calls=many, trace=trace, limit_s=PROFILE_S)
         except (OSError, WorkerError) as error:
             facts = {"reason": str(error)}
     timed = details.get("timing", {}).get(case.workload, {})

@@ -251,10 +251,15 @@ def _scalar(known: _Known) -> str:
 def _beside(known: _Known, kind: Kind) -> list[str]:
     """What else stands out, whatever the class."""
     found = []
-    own = known.number("own_share")
+    own, share = known.number("own_share"), known.number("roofline_share")
+    if kind is Kind.UNKNOWN and own is not None and share is not None and known.word("bound"):
+        found.append(
+            f"at {share:.0%} of the roofline, whose side here is {known.word('bound')}; nothing "
+            "that was counted tells what else it waits for"
+        )
     for name, text in (("library_share", "in libraries"), ("torch_share", "in torch's operators")):
-        if own is not None and (share := known.least(name, _ELSEWHERE)):
-            found.append(f"{share:.0%} of the time is spent {text}, {own:.0%} in its own code")
+        if own is not None and (other := known.least(name, _ELSEWHERE)):
+            found.append(f"{other:.0%} of the time is spent {text}, {own:.0%} in its own code")
     unheld, device = known.number("unheld_us"), known.number("device_us")
     if unheld and device is not None and (idle := 1 - device / unheld) >= IDLE:
         found.append(

@@ -1,10 +1,9 @@
 """An elite's profile: what torch's profiler saw, condensed to counters, and those as lines.
 
 Nsight Compute would tell more, but talks to the profiled process through sockets, which the
-confinement refuses, and a candidate runs nowhere else. Triton's proton stands on the same records
-of the driver (CUPTI) as torch's profiler and knows the durations of Triton's kernels, of nothing
-else. So of a device's units there are no figures; how busy they are follows from the bytes and
-operations that the workload needs (`fitness.roofline`).
+confinement refuses, and a candidate runs nowhere else. Triton's proton takes its times from where
+torch's profiler has them (CUPTI). So of a device's units there are no figures; how busy they are
+follows from the bytes and operations that the workload needs (`fitness.roofline`).
 """
 
 from __future__ import annotations

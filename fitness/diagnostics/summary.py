@@ -86,14 +86,17 @@ def counters_of(details: Mapping[str, Any]) -> dict[str, Any]:
     own = _mapping(details.get("own_share"))
     if own and kernels:
         found |= traces.of_share(_mapping(next(iter(own.values()))))
-    shares = _shares(details)
+    shares, counted = _shares(details), _mapping(known.get("counters"))
+    # What was counted belongs to one workload; its share is to go with it.
+    if (alone := str(counted.get("workload"))) in shares:
+        shares = {alone: shares[alone]}
     if shares:
         product = math.prod(max(share, 1e-9) for share, _ in shares.values())
         found["roofline_share"] = product ** (1 / len(shares))
         bounds = {bound for _, bound in shares.values() if bound}
         if len(bounds) == 1:
             found["bound"] = bounds.pop()
-    return {**found, **_mapping(known.get("counters"))}
+    return {**found, **counted}
 
 
 def lines(details: Mapping[str, Any], before: Mapping[str, Any] | None = None) -> list[str]:

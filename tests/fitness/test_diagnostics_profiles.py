@@ -93,10 +93,22 @@ def test_a_profile_on_the_cpu():
     assert "of a call's 40 us its functions and torch's operators" in profiled["evidence"][0]
     busy = diagnosed(profiles.counters(ON_CPU, timing(0.011), device="cpu"))
     assert busy["diagnostics"]["profiled"]["kind"] == "unknown"
+    assert "at 20% of the roofline, whose side here is memory" in busy["diagnosis"][0]
     assert "bottleneck" not in busy["diagnostics"]
     library = {**ON_CPU, "own_share": 0.1, "library_share": 0.9}
     told = diagnosed(profiles.counters(library, timing(0.011), device="cpu"))["diagnosis"]
     assert any("90% of the time is spent in libraries, 10% in its own code" in t for t in told)
+
+
+def test_the_share_that_decides_is_the_profiled_workload_s():
+    found = profiles.counters(ON_CPU, timing(0.011), device="cpu")
+    both = {"small": {"share": 0.01, "bound": "launch"}, "large": {"share": 0.8, "bound": "memory"}}
+    known = {"diagnostics": {"cpp": {"scalar_loops": 0}, "counters": found}, "roofline": both}
+    added = concluded(known)["diagnostics"]
+    assert added["profiled"]["kind"] == "memory"
+    assert added["profiled"]["share"] == pytest.approx(0.8)
+    assert added["bottleneck"]["kind"] == "unknown"
+    assert added["bottleneck"]["share"] == pytest.approx(0.008**0.5)
 
 
 def test_without_a_profile_there_is_a_reason_and_nothing_is_said():

@@ -27,9 +27,10 @@ from fitness.clocks import ClockError
 from fitness.contents import ContentsBank
 from fitness.correctness import Verdict
 from fitness.crowding import with_room
-from fitness.diagnostics.hook import examined
+from fitness.diagnostics.hook import examined, profiled
 from fitness.diagnostics.narrow import narrowed
 from fitness.diagnostics.summary import concluded
+from fitness.elites import STAGE, Bar
 from fitness.evaluator import NOWHERE
 from fitness.interview import put
 from fitness.lease import DeviceLease
@@ -45,7 +46,7 @@ from fitness.subject import Subject, Timed
 from fitness.telemetry import Record, watched
 from fitness.toolchains import registry
 from populations.kernel import Candidate
-from populations.outcome import Evaluation, Outcome, Timing
+from populations.outcome import Evaluation, Outcome, Speedup, Timing
 
 # Calls of the fastest baseline on every workload that a candidate's time limit holds at least: its
 # checks and the fewest rounds, for one that is half as fast.
@@ -113,6 +114,7 @@ class Judge:
         table: BaselineTable,
         hopeless: Mapping[str, float] = NOWHERE,
         known: frozenset[str] = frozenset(),
+        bar: Bar | None = None,
     ) -> Evaluation | Repeat:
         """Take a candidate through all stages. What it does wrong is in the evaluation.
 
@@ -122,6 +124,7 @@ class Judge:
             hopeless: Workload -> speedup below which it is not timed to the end there.
             known: Keys of what was judged before (`fitness.binaries`); one that compiles to any
                 of that is not judged further.
+            bar: What its speedup has to clear for a profile; None: it gets none.
 
         Raises:
             WorkerError: Others hold the memory that the candidate needs.
@@ -129,7 +132,7 @@ class Judge:
         return with_room(
             self.spec.torch_device,
             self.memory,
-            lambda: self._evaluated(candidate, table, hopeless, known),
+            lambda: self._evaluated(candidate, table, hopeless, known, bar),
         )
 
     def _evaluated(
@@ -138,6 +141,7 @@ class Judge:
         table: BaselineTable,
         hopeless: Mapping[str, float],
         known: frozenset[str],
+        bar: Bar | None,
     ) -> Evaluation | Repeat:
         progress = Progress()
         start, leased_s = time.monotonic(), self.lease.exclusive_s
@@ -161,6 +165,8 @@ class Judge:
                     timings = self._time(process, table, progress, hopeless)
                 with progress.stages.stage("diagnose", self.lease), self.lease.shared():
                     progress.details |= examined(process, self.spec, self._spawner)
+                # Nobody's time for timing: who gets a profile is to be no dearer for it.
+                leased_s += self._profile(process, timings, progress, bar)
             finally:
                 with progress.stages.stage("end", self.lease), self.lease.shared():
                     process.end()
@@ -181,7 +187,7 @@ class Judge:
             checks_total=progress.checks_total,
             diagnostics=text,
             timings=tuple(timings),
-            speedup=statistics.geometric_mean([t.speedup for t in timings]) if timings else None,
+            speedup=_overall(timings),
             build_s=progress.build_s,
             run_s=time.monotonic() - start,
             device_s=self.lease.exclusive_s - leased_s,
@@ -304,6 +310,23 @@ class Judge:
             if not self.spec.interpret_triton and (key := triton_key(process.candidate, kernels)):
                 progress.details[KEY] = key
 
+    def _profile(
+        self,
+        process: CandidateProcess,
+        timings: Sequence[Timing],
+        progress: Progress,
+        bar: Bar | None,
+    ) -> float:
+        """Profile a kernel that clears the bar; seconds for which the device was held for it."""
+        speedup, held_s = _overall(timings), self.lease.exclusive_s
+        if bar is None or speedup is None or not bar.cleared(speedup):
+            return 0.0
+        slowest = max(timings, key=lambda timing: timing.candidate_ms)
+        with progress.stages.stage(STAGE, self.lease), self.lease.exclusive():
+            case = self.bank.case(slowest.workload, 0)
+            progress.details |= profiled(process, self.spec, case, slowest, progress.details)
+        return self.lease.exclusive_s - held_s
+
     def _repeat(self, progress: Progress, start: float) -> Repeat:
         return Repeat(progress.details[KEY], progress.build_s, time.monotonic() - start)
 
@@ -375,6 +398,10 @@ def timing_of(rounds: Rounds | Draws, workload: str, baseline: str) -> Timing:
         speedup=rounds.speedup(baseline),
         log_ratios=tuple(rounds.log_ratios(baseline)),
     )
+
+
+def _overall(timings: Sequence[Timing]) -> Speedup | None:
+    return statistics.geometric_mean([t.speedup for t in timings]) if timings else None
 
 
 def readable_paths(spec: EvaluationSpec) -> tuple[Path, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import secrets
@@ -172,8 +173,18 @@ class CandidateProcess:
         )
         return bool(answer.get("done"))
 
-    def profile(self, case: Case, calls: int) -> dict[str, Any]:
-        """Call it under the profiler on a case's inputs; see `fitness.profiled`."""
+    def profile(
+        self, case: Case, calls: int, *, trace: bool = False, limit_s: float = math.inf
+    ) -> dict[str, Any]:
+        """Call it under the profiler on a case's inputs; see `fitness.profiled`.
+
+        Args:
+            case: The inputs.
+            calls: How often it is called.
+            trace: Whether each launch is asked for, too, with what it was launched with.
+            limit_s: Time that this, and whatever it is asked later, may take.
+        """
+        self._left_s = min(self._left_s, limit_s)
         return self._ask(
             f"while it was profiled on workload {case.workload!r}",
             {
@@ -182,6 +193,7 @@ class CandidateProcess:
                 "specs": [s.to_json() for s in case.specs],
                 "dtype": case.dtype,
                 "calls": calls,
+                "trace": trace,
             },
             [case.descriptor],
         )

@@ -89,7 +89,7 @@ def test_nobody_is_accused_of_launching_or_of_what_others_do(call_ms, host_ms, b
 
 
 @given(call_ms=st.floats(0.06, 0.3), host_ms=st.floats(0.08, 0.2))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 def test_a_neighbour_in_fewer_than_half_of_the_samples_changes_nothing(call_ms, host_ms):
     def neighbour(window):
         return 0.9 if window % 3 == 0 else 0.0

@@ -25,6 +25,7 @@ from types import TracebackType
 from fitness import baselines
 from fitness.baselines import BaselineTable
 from fitness.binaries import Binaries, Repeat
+from fitness.busy import STRETCH_S, TRIES
 from fitness.children import (
     BaselineProcess,
     JudgeProcess,
@@ -245,7 +246,8 @@ class LocalPool:
                 contents = client.contents()
             names = tuple(contents["baselines"])
             # One process is asked about all workloads.
-            limit_s = spec.run_limit_s * (1 + len(contents["workloads"]))
+            asked = len(contents["workloads"])
+            limit_s = spec.run_limit_s * (1 + asked) + TRIES * STRETCH_S * asked
             spec = replace(spec, run_limit_s=limit_s)
             with JudgeProcess(self._zygote, spec, self._model_seed, self._rng, server) as judge:
                 content = (candidate, seed, names)

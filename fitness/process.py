@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from pathlib import Path
 from typing import Any
 
-from fitness.batches import Batches
+from fitness.batches import LATE_LOOKS, Batches
 from fitness.bench import settings_of
 from fitness.cases import Case, Constants, StateChange
 from fitness.clocks import Bare, ran_ms, waited_ms
@@ -212,6 +212,7 @@ class CandidateProcess:
         name: str = "candidate",
         checked: Sequence[CheckedCall] = (),
         share: float = 0.0,
+        kept: int = LATE_LOOKS,
     ) -> Iterator[Subject]:
         """The candidate on a workload, for timing; it is asked nothing else then.
 
@@ -222,6 +223,7 @@ class CandidateProcess:
             name: What it is called in the measurement.
             checked: Calls among the timed ones whose outputs are looked at.
             share: How often, after the first.
+            kept: How many are left for looks that are asked for.
         """
         when = f"while workload {inputs.workload!r} was timed"
         question = {
@@ -239,6 +241,7 @@ class CandidateProcess:
             device=self._device,
             checkpoints=checked,
             share=share,
+            kept=kept,
         )
         try:
             yield _Subject(self, batches, name, when)
@@ -381,8 +384,8 @@ class _Subject:
         self._refuse(fault)
         return times_ms
 
-    def bare(self, calls: int, *, empty: bool = False) -> Bare:
-        found, fault = self._batches.bare(calls, empty=empty)
+    def bare(self, calls: int, *, empty: bool = False, look: bool = True) -> Bare:
+        found, fault = self._batches.bare(calls, empty=empty, look=look)
         self._refuse(fault)
         return found
 

@@ -41,7 +41,8 @@ LOCAL = 0.05
 # Spilled words a thread, when only the compiler is known.
 SPILLED = 8
 LOW_OCCUPANCY = 0.25
-NEAR_ROOF = 0.7
+# Of the measured ceiling, as of a unit.
+NEAR_ROOF = BUSY_PCT / 100
 # Share of the time in somebody else's code that is worth telling.
 _ELSEWHERE = 0.4
 _TENSOR_PCT = 25.0

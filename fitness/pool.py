@@ -60,6 +60,7 @@ PRELOAD = (
     "fitness.baseline_server",
     "fitness.runner",
     "fitness.native",
+    "fitness.rehearsal",
 )
 # Waiting for the device is no fault of a judge, so that a judge may take long.
 _PATIENCE_S = 900.0

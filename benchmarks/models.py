@@ -25,7 +25,8 @@ from typing import Any
 
 from benchmarks.trivial import Silent
 from evo.budget import Budget
-from evo.search import Parts, Search
+from evo.parts import Parts
+from evo.search import Search
 from operators.credit import Credit
 from operators.dialogue import Conversation, Dialogue, Prompt, Reason, Rejected
 from operators.llm.client import ChatClient

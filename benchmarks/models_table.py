@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from evo.search import SEED
+from evo.parts import SEED
 from evo.tables import NOTHING, format_speedup
 from evo.tally import Tally, tally
 from populations.errors import EvoError

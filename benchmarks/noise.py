@@ -22,7 +22,8 @@ from typing import Any
 
 from evo.budget import Budget
 from evo.events import Event, Proposed
-from evo.search import Parts, Search
+from evo.parts import Parts
+from evo.search import Search
 from operators.credit import Credit
 from operators.operator import Situation, Variation
 from populations.archive import Population

@@ -264,7 +264,8 @@ def build_search(
         early: `Parts.early`, for a run that is grown again.
     """
     from evo.models import brief
-    from evo.search import Parts, Search
+    from evo.parts import Parts
+    from evo.search import Search
     from operators.credit import Credit
 
     operators, priors = weighted_operators(config, device)

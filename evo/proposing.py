@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
+from evo.parts import Parts
 from evo.pending import Question
 from operators.dialogue import Conversation
 from operators.operator import Inapplicable, Operator, Situation, Variation
@@ -14,12 +14,9 @@ from operators.screening.screen import most_promising
 from operators.screening.spread import spread
 from operators.tuning import inherit
 from populations.kernel import Candidate, Kernel
+from populations.lineage import Lineage
 from populations.parameters import values
 from populations.rows import Proposal
-
-if TYPE_CHECKING:
-    from evo.search import Parts
-    from populations.lineage import Lineage
 
 # Proposals in one turn that may come to nothing (inapplicable, or a kernel known already) before
 # the turn is given up.

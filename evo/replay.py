@@ -137,7 +137,7 @@ def _grown(config: Config, old: Store, store: Store, past: Past, view: Observer)
     """Search over the recorded measurements; where the lineage differs, or ""."""
     from evo.experiment import build_search
     from evo.models import replaying_desk
-    from evo.search import SEED
+    from evo.parts import SEED
     from fitness.replay import Recorded
 
     device: Device = old.meta("target")

@@ -20,73 +20,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from evo.budget import Budget, Spent, exhausted
-from evo.events import Dropped, Judged, Observer, Proposed, Remeasured, Resumed
+from evo.events import Dropped, Judged, Proposed, Remeasured, Resumed
+from evo.parts import SEED, Parts
 from evo.pending import Interrupted, Measured, Pending, Question, Waiting
 from evo.proposing import ATTEMPTS, Proposer
 from evo.resumption import EARLY_INSERT, Past, complete_trials, with_seeds
-from fitness.evaluator import Evaluator
-from operators.credit import Credit
-from operators.llm.desk import Desk
-from operators.novelty import Novelty
-from operators.operator import Brief, Operator
 from operators.tuning import hopeless
 from populations.errors import StoreError
 from populations.estimates import Estimates
 from populations.kernel import Candidate, Kernel
 from populations.lineage import Lineage
 from populations.outcome import Evaluation
-from populations.parameters import Value
-from populations.policies.policy import Change, Policy
+from populations.policies.policy import Change
 from populations.rows import Proposal, Remeasurement
 from populations.statistics import Progress
-from populations.store import Store
-
-SEED = "seed"
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """The interchangeable parts of a search.
-
-    Attributes:
-        store: Where everything is kept.
-        evaluator: Who judges.
-        operators: By name.
-        structural: Names of the operators whose edits may be added up in one mutation.
-        credit: Which operator next.
-        policy: Who lives, and who becomes a parent.
-        observer: Who watches.
-        desk: Who asks models; None where no operator does.
-        brief: What models are told of the problem.
-        early: Before proposal -> up to which number results were inserted ahead of the rule, of the
-            run that is grown again.
-        evaluation_usd: What an evaluation is worth beside what models cost, US dollars.
-        novelty: What counts as known.
-        first: Names of the operators that propose alone until a kernel has passed; none where
-            there are seeds.
-        facts: What is known of the device, by the names of `populations.constraints.FACTS`.
-        early_stop: A tuner's trial that is slower than this share of its skeleton's best point is
-            not timed to the end; 0: every one is.
-    """
-
-    store: Store
-    evaluator: Evaluator
-    operators: Mapping[str, Operator]
-    structural: frozenset[str]
-    credit: Credit
-    policy: Policy
-    observer: Observer
-    desk: Desk | None = None
-    brief: Brief | None = None
-    early: Mapping[int, int] = field(default_factory=dict)
-    evaluation_usd: float = 0.01
-    novelty: Novelty = field(default_factory=Novelty)
-    first: frozenset[str] = frozenset()
-    facts: Mapping[str, Value] = field(default_factory=dict)
-    early_stop: float = 0.0
 
 
 class Search:

@@ -69,8 +69,9 @@ def build(
     observer: Observer | None = None,
 ) -> Search:
     """The search of a real run, with the trivial operator in place of all others."""
+    from evo.parts import Parts
     from evo.policies import policy
-    from evo.search import Parts, Search
+    from evo.search import Search
     from operators.credit import Credit
 
     operator = Renumber()

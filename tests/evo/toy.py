@@ -21,7 +21,8 @@ from pathlib import Path
 
 from evo.budget import Budget
 from evo.events import Event, Judged
-from evo.search import Parts, Search
+from evo.parts import Parts
+from evo.search import Search
 from operators.credit import Credit
 from operators.merge import ThreeWayMerge
 from operators.operator import Inapplicable, Variation

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from evo.apart import why_apart
 from evo.config import Config
 from populations.errors import StoreError
 from populations.store import Store
@@ -26,7 +27,9 @@ def check(config: Config, directory: Path, *, resume: bool) -> None:
     if resume:
         if not exists:
             raise StoreError(f"{directory}: no run to resume; leave out --resume to start one")
-        Store.open(directory, fingerprint=config.fingerprint(), read_only=True).close()
+        with Store.open(directory, read_only=True) as store:
+            if why := why_apart(config, store):
+                raise StoreError(f"{directory} belongs to another experiment: {why}")
         return
     if exists:
         raise StoreError(

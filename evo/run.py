@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,8 +51,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return guarded(lambda: _main(options))
 
 
-def run(request: Request) -> int:
+def run(request: Request, pool: LocalPool | LandscapePool | None = None) -> int:
     """Carry out one request; returns the exit status.
+
+    Args:
+        request: The request.
+        pool: Who judges, where that was begun already; the caller ends it.
 
     Raises:
         EvoError: Bad input, or our own machinery failed. What was judged is in the store.
@@ -68,7 +72,7 @@ def run(request: Request) -> int:
     with ExitStack() as stack:
         # Held before anything is measured: another process may be writing the run.
         store = stack.enter_context(opened(config, directory, device)) if request.resume else None
-        pool = stack.enter_context(judge_of(config, device))
+        pool = pool or stack.enter_context(judge_of(config, device))
         require_layers(config, pool.layers)
         view = stack.enter_context(terminal_view())
         if store is not None and (baselines := store.meta("baselines")):
@@ -116,10 +120,28 @@ def _main(options: argparse.Namespace) -> int:
         check(config, directory, resume=False)
         return replay(config, directory, options.replay)
     directory = options.dir or Path("runs") / config.name
-    check(config, directory, resume=options.resume)
-    device = device_of(config)
-    check_experiment(config, device)
-    return run(Request(config, directory, options.resume, device))
+    with ExitStack() as stack:
+        pool = _begun_ahead(config, directory, stack) if options.resume else None
+        check(config, directory, resume=options.resume)
+        device = device_of(config)
+        check_experiment(config, device)
+        return run(Request(config, directory, options.resume, device), pool)
+
+
+def _begun_ahead(
+    config: Config, directory: Path, stack: ExitStack
+) -> LocalPool | LandscapePool | None:
+    """The pool of a run that goes on, begun before anything else is looked at.
+
+    Its server imports torch, which takes longer than all that is read and checked meanwhile.
+    """
+    from evo.landscape import device_of, judge_of
+
+    if directory.is_dir():
+        # What is wrong is told by the checks, in their order.
+        with suppress(EvoError):
+            return stack.enter_context(judge_of(config, device_of(config)))
+    return None
 
 
 def _judged_seeds(

@@ -164,8 +164,8 @@ class _Subject:
     def batch(self, calls: int, settle_ms: float, *, look: bool = False) -> list[float]:
         return self._batches.batch(calls, settle_ms, look=look)[0]
 
-    def bare(self, calls: int, *, empty: bool = False) -> Bare:
-        return self._batches.bare(calls, empty=empty)[0]
+    def bare(self, calls: int, *, empty: bool = False, look: bool = True) -> Bare:
+        return self._batches.bare(calls, empty=empty, look=look)[0]
 
     def move(self, processor: int) -> None:
         self._batches.processor = processor

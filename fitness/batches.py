@@ -50,6 +50,7 @@ class Batches:
         device: str = "cpu",
         checkpoints: Sequence[Checkpoint] = (),
         share: float = 0.0,
+        kept: int = LATE_LOOKS,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         """Prepare; nothing is asked yet.
@@ -62,6 +63,7 @@ class Batches:
             checkpoints: Answers to look for: the first in one of the first batches, the others
                 spread over the rest.
             share: How often a later batch is looked at, while there are checkpoints left.
+            kept: How many are left for looks that are asked for.
             clock: Seconds; replaced in tests.
         """
         self.set_aside_ms = 0.0
@@ -78,6 +80,7 @@ class Batches:
         self._done = 0
         self._left = list(checkpoints)
         self._share = share
+        self._kept = kept
         self._clock = clock
         self._wall_ms = 0.0
         self._look_at = rng.randrange(_LOOKED_AT_AMONG)
@@ -100,14 +103,14 @@ class Batches:
             answer, fault = self._held_back(request, look=look)
         return answer.times_ms, fault
 
-    def bare(self, calls: int, *, empty: bool = False) -> tuple[Bare, str]:
+    def bare(self, calls: int, *, empty: bool = False, look: bool = True) -> tuple[Bare, str]:
         """One batch on a device that nobody holds back; and what is wrong with its output, or "".
-
-        It is looked at while a checkpoint is left: whoever is asked this way may know it.
 
         Args:
             calls: How many, at least one.
             empty: Whether to leave out the calls themselves.
+            look: Whether to look at its last call while a checkpoint is left: whoever is asked this
+                way may know it.
         """
         request = Request(
             subject=self._subject,
@@ -115,7 +118,7 @@ class Batches:
             processor=self.processor,
             way=Way.EMPTY if empty else Way.BARE,
         )
-        answer, fault = self._asked(request, look=not empty)
+        answer, fault = self._asked(request, look=look and not empty)
         return Bare(calls, self._wall_ms, answer.launch_ms), fault
 
     def _secret(self) -> int:
@@ -128,7 +131,7 @@ class Batches:
             return None
         if not look and number < self._look_at:
             return None
-        spare = len(self._left) > LATE_LOOKS
+        spare = len(self._left) > self._kept
         if not look and number > self._look_at and not (spare and self._rng.random() < self._share):
             return None
         return self._left.pop()

@@ -11,10 +11,10 @@ where eps is the dtype's machine epsilon. For float32 and wider (a, c) = (16, 12
 in another order, one accumulator per lane of a long sum included. The reference's error and c*eps*s
 together stay far below what TF32 or half precision cost, unless long sums of positive numbers
 average their rounding away. So from (4, 4) on an error is also compared with what rounding the
-inputs to 10 or 7 bits of mantissa would cause (`Lowered`): an honest sum's error has nothing to do
-with it, a downgraded product's error is made of it. For narrower dtypes (a, c) = (4, 2): the
-reference rounds its output once, a right kernel does so too, and accumulating in half precision
-costs more.
+inputs to 10 or 7 bits of mantissa, or to two parts of 7 bits, would cause (`Lowered`): an honest
+sum's error has nothing to do with it, a downgraded product's error is made of it. For narrower
+dtypes (a, c) = (4, 2): the reference rounds its output once, a right kernel does so too, and
+accumulating in half precision costs more.
 
 Where the reference overflows or is not a number, the output must be the same there; elsewhere it
 must be finite. Integers, booleans and `EXACT` problems must be equal. `TOLERANCE` takes the place

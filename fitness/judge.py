@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from fitness import policy, statistics, timing
+from fitness.attendant import Attendant
 from fitness.baselines import BaselineClient, BaselineTable
 from fitness.batches import LATE_LOOKS
 from fitness.binaries import KEY, Repeat, cpp_key, triton_key
@@ -27,13 +28,14 @@ from fitness.clocks import ClockError
 from fitness.contents import ContentsBank
 from fitness.correctness import Verdict
 from fitness.crowding import with_room
-from fitness.diagnostics.hook import examined
+from fitness.diagnostics.hook import examined, profiled
 from fitness.diagnostics.narrow import narrowed
 from fitness.diagnostics.summary import concluded
+from fitness.elites import STAGE, Bar
 from fitness.evaluator import NOWHERE
 from fitness.interview import put
 from fitness.lease import DeviceLease
-from fitness.process import CandidateProcess, Fault, work_folder
+from fitness.process import CandidateProcess, Fault, Vacancy, work_folder
 from fitness.questions import Session, questions
 from fitness.roofline import Roofline, check
 from fitness.rounds import Draws, Rounds
@@ -45,7 +47,7 @@ from fitness.subject import Subject, Timed
 from fitness.telemetry import Record, watched
 from fitness.toolchains import registry
 from populations.kernel import Candidate
-from populations.outcome import Evaluation, Outcome, Timing
+from populations.outcome import Evaluation, Outcome, Speedup, Timing
 
 # Calls of the fastest baseline on every workload that a candidate's time limit holds at least: its
 # checks and the fewest rounds, for one that is half as fast.
@@ -75,6 +77,7 @@ class Judge:
         lease: DeviceLease,
         *,
         memory: DeviceLease,
+        attendant: Attendant | None = None,
         contents: ContentsBank,
         model_seed: int,
         rng: random.Random,
@@ -90,6 +93,7 @@ class Judge:
             baselines: To the baselines' process.
             lease: The device.
             memory: Held while a candidate's process lives (`fitness.crowding`).
+            attendant: Begins and ends the processes of `evaluate`; None: it waits for each itself.
             model_seed: Decides the state of every model.
             rng: Draws the order of timing.
             roofline: What the device can do at best; None: nothing is held against it.
@@ -100,6 +104,7 @@ class Judge:
         self.baselines = baselines
         self.lease = lease
         self.memory = memory
+        self._attendant = attendant
         self.rng = rng
         self.roofline = roofline
         self._spawner = spawner
@@ -113,6 +118,7 @@ class Judge:
         table: BaselineTable,
         hopeless: Mapping[str, float] = NOWHERE,
         known: frozenset[str] = frozenset(),
+        bar: Bar | None = None,
     ) -> Evaluation | Repeat:
         """Take a candidate through all stages. What it does wrong is in the evaluation.
 
@@ -122,6 +128,7 @@ class Judge:
             hopeless: Workload -> speedup below which it is not timed to the end there.
             known: Keys of what was judged before (`fitness.binaries`); one that compiles to any
                 of that is not judged further.
+            bar: What its speedup has to clear for a profile; None: it gets none.
 
         Raises:
             WorkerError: Others hold the memory that the candidate needs.
@@ -129,7 +136,7 @@ class Judge:
         return with_room(
             self.spec.torch_device,
             self.memory,
-            lambda: self._evaluated(candidate, table, hopeless, known),
+            lambda: self._evaluated(candidate, table, hopeless, known, bar),
         )
 
     def _evaluated(
@@ -138,6 +145,7 @@ class Judge:
         table: BaselineTable,
         hopeless: Mapping[str, float],
         known: frozenset[str],
+        bar: Bar | None,
     ) -> Evaluation | Repeat:
         progress = Progress()
         start, leased_s = time.monotonic(), self.lease.exclusive_s
@@ -161,9 +169,11 @@ class Judge:
                     timings = self._time(process, table, progress, hopeless)
                 with progress.stages.stage("diagnose", self.lease), self.lease.shared():
                     progress.details |= examined(process, self.spec, self._spawner)
+                # Nobody's time for timing: who gets a profile is to be no dearer for it.
+                leased_s += self._profile(process, timings, progress, bar)
             finally:
-                with progress.stages.stage("end", self.lease), self.lease.shared():
-                    process.end()
+                with progress.stages.stage("end", self.lease):
+                    self._end(process)
             with progress.stages.stage("roofline", self.lease):
                 self.hold_against_roofline(timings, progress)
             progress.details |= concluded(progress.details)
@@ -181,7 +191,7 @@ class Judge:
             checks_total=progress.checks_total,
             diagnostics=text,
             timings=tuple(timings),
-            speedup=statistics.geometric_mean([t.speedup for t in timings]) if timings else None,
+            speedup=_overall(timings),
             build_s=progress.build_s,
             run_s=time.monotonic() - start,
             device_s=self.lease.exclusive_s - leased_s,
@@ -214,19 +224,37 @@ class Judge:
             candidate: The candidate.
             table: The measured baselines: where they take long, a candidate may too.
         """
+        return self._process(candidate, self._limits_of(table), None)
+
+    def _limits_of(self, table: BaselineTable | None) -> EvaluationSpec:
         slowest_ms = sum(min(t.values()) for t in table.times_ms.values()) if table else 0.0
         limit_s = max(self.spec.run_limit_s, _LIMIT_CALLS * slowest_ms / 1e3)
+        return replace(self.spec, run_limit_s=limit_s)
+
+    def _process(
+        self, candidate: Candidate, spec: EvaluationSpec, vacancy: Vacancy | None
+    ) -> CandidateProcess:
         return CandidateProcess(
             candidate,
-            replace(self.spec, run_limit_s=limit_s),
+            spec,
             self._spawner,
             seed=self._model_seed,
             folder=self._folder,
             read=self._readable,
             aside=self.lease.aside,
+            vacancy=vacancy,
         )
 
     def _started(self, candidate: Candidate, table: BaselineTable) -> CandidateProcess:
+        if self._attendant is not None:
+            spec = self._limits_of(table)
+            # What did not exist when a process was begun, a folder of libraries, it may not read.
+            kind = spec, _identities(self._readable)
+            vacancy = self._attendant.take(kind)
+            with self.lease.shared():
+                process = self._process(candidate, spec, vacancy)
+            self._attendant.begin(kind, lambda: self._vacancy(spec))
+            return process
         if self.spec.device == "cpu":
             with self.lease.shared():
                 return self.start(candidate, table)
@@ -238,6 +266,16 @@ class Judge:
             process.end()
             raise
         return process
+
+    def _vacancy(self, spec: EvaluationSpec) -> Vacancy:
+        return Vacancy(spec, self._spawner, folder=self._folder, read=self._readable)
+
+    def _end(self, process: CandidateProcess) -> None:
+        if self._attendant is not None:
+            self._attendant.end(process)
+            return
+        with self.lease.shared():
+            process.end()
 
     def fresh_baselines(self) -> BaselineProcess:
         """A further process of the baselines, for this judge alone; the caller ends it."""
@@ -288,6 +326,8 @@ class Judge:
 
     def close(self) -> None:
         """Remove what is left of the candidates."""
+        if self._attendant is not None:
+            self._attendant.close()
         shutil.rmtree(self._folder, ignore_errors=True)
         self.contents.close()
         self.lease.close()
@@ -303,6 +343,23 @@ class Judge:
             kernels = process.resources().get("kernels")
             if not self.spec.interpret_triton and (key := triton_key(process.candidate, kernels)):
                 progress.details[KEY] = key
+
+    def _profile(
+        self,
+        process: CandidateProcess,
+        timings: Sequence[Timing],
+        progress: Progress,
+        bar: Bar | None,
+    ) -> float:
+        """Profile a kernel that clears the bar; seconds for which the device was held for it."""
+        speedup, held_s = _overall(timings), self.lease.exclusive_s
+        if bar is None or speedup is None or not bar.cleared(speedup):
+            return 0.0
+        slowest = max(timings, key=lambda timing: timing.candidate_ms)
+        with progress.stages.stage(STAGE, self.lease), self.lease.exclusive():
+            case = self.bank.case(slowest.workload, 0)
+            progress.details |= profiled(process, self.spec, case, slowest, progress.details)
+        return self.lease.exclusive_s - held_s
 
     def _repeat(self, progress: Progress, start: float) -> Repeat:
         return Repeat(progress.details[KEY], progress.build_s, time.monotonic() - start)
@@ -353,6 +410,8 @@ class Judge:
             # What compiles at its first call does so while others work.
             with self.lease.shared():
                 probed = timing.probed([ours], self.spec)
+        if self._attendant is not None:
+            self._attendant.rest()
         with (
             self.lease.exclusive(),
             # For this long alone: there is one process of baselines for all judges.
@@ -375,6 +434,22 @@ def timing_of(rounds: Rounds | Draws, workload: str, baseline: str) -> Timing:
         speedup=rounds.speedup(baseline),
         log_ratios=tuple(rounds.log_ratios(baseline)),
     )
+
+
+def _overall(timings: Sequence[Timing]) -> Speedup | None:
+    return statistics.geometric_mean([t.speedup for t in timings]) if timings else None
+
+
+def _identities(paths: Sequence[Path]) -> tuple[tuple[int, int] | None, ...]:
+    """Which files paths lead to now; None for a path that leads nowhere."""
+    found: list[tuple[int, int] | None] = []
+    for path in paths:
+        try:
+            status = path.stat()
+            found.append((status.st_dev, status.st_ino))
+        except OSError:
+            found.append(None)
+    return tuple(found)
 
 
 def readable_paths(spec: EvaluationSpec) -> tuple[Path, ...]:

@@ -25,6 +25,7 @@ from types import TracebackType
 from fitness import baselines
 from fitness.baselines import BaselineTable
 from fitness.binaries import Binaries, Repeat
+from fitness.busy import STRETCH_S, TRIES
 from fitness.children import (
     BaselineProcess,
     JudgeProcess,
@@ -33,6 +34,7 @@ from fitness.children import (
     SharedBaselines,
     silent,
 )
+from fitness.elites import Elites
 from fitness.evaluator import NOWHERE
 from fitness.findings import Findings, look, require
 from fitness.lease import DeviceLease
@@ -58,6 +60,7 @@ PRELOAD = (
     "fitness.baseline_server",
     "fitness.runner",
     "fitness.native",
+    "fitness.rehearsal",
 )
 # Waiting for the device is no fault of a judge, so that a judge may take long.
 _PATIENCE_S = 900.0
@@ -101,6 +104,7 @@ class LocalPool:
         self._table: BaselineTable | None = None
         self._findings: Findings | None = None
         self._binaries = Binaries() if spec.reuse_binaries else None
+        self._elites = Elites() if spec.diagnose else None
         self._shared = SharedBaselines(self._zygote, self.spec, self._model_seed)
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._workers: list[threading.Thread] = []
@@ -155,9 +159,12 @@ class LocalPool:
             self._table = BaselineTable(times_ms, {})
 
     def adopt_judged(self, kernels: Iterable[Kernel]) -> None:
-        """Take what an earlier session judged, for candidates that compile to the same code."""
+        """Take what an earlier session judged: what compiles to the same code, who was the best."""
+        known = tuple(kernels)
         if self._binaries:
-            self._binaries.adopt(kernels)
+            self._binaries.adopt(known)
+        if self._elites:
+            self._elites.adopt(known)
 
     def submit(
         self, candidate: Candidate, *, hopeless: Mapping[str, float] = NOWHERE
@@ -240,7 +247,8 @@ class LocalPool:
                 contents = client.contents()
             names = tuple(contents["baselines"])
             # One process is asked about all workloads.
-            limit_s = spec.run_limit_s * (1 + len(contents["workloads"]))
+            asked = len(contents["workloads"])
+            limit_s = spec.run_limit_s * (1 + asked) + TRIES * STRETCH_S * asked
             spec = replace(spec, run_limit_s=limit_s)
             with JudgeProcess(self._zygote, spec, self._model_seed, self._rng, server) as judge:
                 content = (candidate, seed, names)
@@ -349,8 +357,11 @@ class LocalPool:
 
     def _judged(self, judge: JudgeProcess, job: _Job, table: BaselineTable) -> Evaluation:
         known = self._binaries.known(job.candidate) if self._binaries else frozenset()
-        content = (job.candidate, table, job.hopeless, known)
+        bar = self._elites.bar(job.candidate) if self._elites else None
+        content = (job.candidate, table, job.hopeless, known, bar)
         answer: Evaluation | Repeat = judge.ask("evaluate", content, self._limit_s())
+        if self._elites and isinstance(answer, Evaluation):
+            self._elites.judged(job.candidate, answer)
         found = self._binaries or Binaries()
         # What may have been timed but roughly stands for itself alone.
         return found.settled(job.candidate, answer, kept=not job.hopeless)

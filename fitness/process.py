@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import secrets
@@ -14,7 +15,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from pathlib import Path
 from typing import Any
 
-from fitness.batches import Batches
+from fitness.batches import LATE_LOOKS, Batches
 from fitness.bench import settings_of
 from fitness.cases import Case, Constants, StateChange
 from fitness.clocks import Bare, ran_ms, waited_ms
@@ -32,6 +33,8 @@ from populations.kernel import Candidate
 from populations.outcome import Outcome
 
 OUTPUT_SHOWN = 2000
+# Starting a process takes milliseconds, on a crowded machine seconds.
+_START_LIMIT_S = 60.0
 # For what a candidate's toolchain writes; it is memory, and a judge's whole share of the disk.
 FOLDER_BYTES = 512 << 20
 # Compilations of one question for which the lease is given back: taking it again may have to wait,
@@ -62,6 +65,45 @@ class Fault(Exception):
         self.details = dict(details or {})
 
 
+class Vacancy:
+    """A confined process that no candidate has been in yet; one candidate may take it over."""
+
+    def __init__(
+        self, spec: EvaluationSpec, spawner: Spawner, *, folder: Path, read: tuple[Path, ...] = ()
+    ) -> None:
+        """Start it; the arguments are those of `CandidateProcess`."""
+        self.folder = Path(tempfile.mkdtemp(dir=folder))
+        folders = [self.folder]
+        if spec.device == "cuda":
+            folders.append(self.folder / "triton_cache_dir")
+            _link_launchers(spec.cache_dir / "triton", folders[-1])
+        limits = Limits(
+            memory_bytes=spec.memory_bytes,
+            processes=spec.processes,
+            cpu_s=spec.run_limit_s * (spec.threads + 1) + 10,
+            read=(*read, self.folder) if read else (),
+            write=tuple(folders),
+            folder_bytes=FOLDER_BYTES,
+            devices=spec.device == "cuda",
+            output_bytes=spec.output_bytes,
+        )
+        argument = {"settings": settings_of(spec), "folder": str(self.folder)}
+        self.child: Child = spawner.spawn("fitness.runner:run", argument, limits=limits)
+
+    def settle(self) -> None:
+        """Wait until it waits for its candidate. Raises WorkerError where it could not begin."""
+        self.child.channel.send({"do": "settle", "nonce": ""})
+        self.child.channel.receive(_START_LIMIT_S)
+
+    def end(self) -> Exit:
+        """Kill it and remove its folder."""
+        try:
+            return self.child.kill()
+        finally:
+            # It may have left anything here; whatever cannot be removed is of no harm.
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
 class CandidateProcess:
     """One candidate's confined process, from its start to its end.
 
@@ -79,6 +121,7 @@ class CandidateProcess:
         folder: Path,
         read: tuple[Path, ...] = (),
         aside: Callable[[], AbstractContextManager[None]] = nullcontext,
+        vacancy: Vacancy | None = None,
     ) -> None:
         """Start it.
 
@@ -90,6 +133,7 @@ class CandidateProcess:
             folder: A private folder is made in here and removed at the end.
             read: What the process may read; empty for all that its user may.
             aside: What to enter while it compiles; see `fitness.compiling`.
+            vacancy: A process that was begun ahead with the same spec, taken over.
         """
         self.candidate = candidate
         self._aside = aside
@@ -97,28 +141,10 @@ class CandidateProcess:
         self._left_s = spec.run_limit_s
         self._limit_s = spec.run_limit_s
         self._exit: Exit | None = None
-        self._folder = Path(tempfile.mkdtemp(dir=folder))
-        argument = {
-            "settings": settings_of(spec),
-            "folder": str(self._folder),
-            "source": candidate.source,
-            "seed": seed,
-        }
-        folders = [self._folder]
-        if spec.device == "cuda":
-            folders.append(self._folder / "triton_cache_dir")
-            _link_launchers(spec.cache_dir / "triton", folders[-1])
-        limits = Limits(
-            memory_bytes=spec.memory_bytes,
-            processes=spec.processes,
-            cpu_s=spec.run_limit_s * (spec.threads + 1) + 10,
-            read=(*read, self._folder) if read else (),
-            write=tuple(folders),
-            folder_bytes=FOLDER_BYTES,
-            devices=spec.device == "cuda",
-            output_bytes=spec.output_bytes,
-        )
-        self._child: Child = spawner.spawn("fitness.runner:run", argument, limits=limits)
+        self._seed = seed
+        self._vacancy = vacancy or Vacancy(spec, spawner, folder=folder, read=read)
+        self._folder = self._vacancy.folder
+        self._child = self._vacancy.child
 
     def prepare(self) -> None:
         """Wait until it has a context on the device; of the candidate nothing has run then."""
@@ -130,6 +156,8 @@ class CandidateProcess:
             "while it was constructed",
             {
                 "do": "construct",
+                "source": self.candidate.source,
+                "seed": self._seed,
                 "tree": constants.tree,
                 "specs": [s.to_json() for s in constants.specs],
                 "names": constants.names,
@@ -172,8 +200,18 @@ class CandidateProcess:
         )
         return bool(answer.get("done"))
 
-    def profile(self, case: Case, calls: int) -> dict[str, Any]:
-        """Call it under the profiler on a case's inputs; see `fitness.profiled`."""
+    def profile(
+        self, case: Case, calls: int, *, trace: bool = False, limit_s: float = math.inf
+    ) -> dict[str, Any]:
+        """Call it under the profiler on a case's inputs; see `fitness.profiled`.
+
+        Args:
+            case: The inputs.
+            calls: How often it is called.
+            trace: Whether each launch is asked for, too, with what it was launched with.
+            limit_s: Time that this, and whatever it is asked later, may take.
+        """
+        self._left_s = min(self._left_s, limit_s)
         return self._ask(
             f"while it was profiled on workload {case.workload!r}",
             {
@@ -182,6 +220,7 @@ class CandidateProcess:
                 "specs": [s.to_json() for s in case.specs],
                 "dtype": case.dtype,
                 "calls": calls,
+                "trace": trace,
             },
             [case.descriptor],
         )
@@ -200,6 +239,7 @@ class CandidateProcess:
         name: str = "candidate",
         checked: Sequence[CheckedCall] = (),
         share: float = 0.0,
+        kept: int = LATE_LOOKS,
     ) -> Iterator[Subject]:
         """The candidate on a workload, for timing; it is asked nothing else then.
 
@@ -210,6 +250,7 @@ class CandidateProcess:
             name: What it is called in the measurement.
             checked: Calls among the timed ones whose outputs are looked at.
             share: How often, after the first.
+            kept: How many are left for looks that are asked for.
         """
         when = f"while workload {inputs.workload!r} was timed"
         question = {
@@ -227,6 +268,7 @@ class CandidateProcess:
             device=self._device,
             checkpoints=checked,
             share=share,
+            kept=kept,
         )
         try:
             yield _Subject(self, batches, name, when)
@@ -267,9 +309,7 @@ class CandidateProcess:
     def end(self) -> Exit:
         """Kill it and remove its folder. Callable twice."""
         if self._exit is None:
-            self._exit = self._child.kill()
-            # It may have left anything here; whatever cannot be removed is of no harm.
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._exit = self._vacancy.end()
         return self._exit
 
     def _ask(self, when: str, question: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
@@ -369,8 +409,8 @@ class _Subject:
         self._refuse(fault)
         return times_ms
 
-    def bare(self, calls: int, *, empty: bool = False) -> Bare:
-        found, fault = self._batches.bare(calls, empty=empty)
+    def bare(self, calls: int, *, empty: bool = False, look: bool = True) -> Bare:
+        found, fault = self._batches.bare(calls, empty=empty, look=look)
         self._refuse(fault)
         return found
 

@@ -79,7 +79,14 @@ class Share:
         return facts
 
 
-def own_share(process: CandidateProcess, case: Case) -> dict[str, Any]:
+def own_share(
+    process: CandidateProcess,
+    case: Case,
+    *,
+    calls: int = CALLS,
+    trace: bool = False,
+    limit_s: float = math.inf,
+) -> dict[str, Any]:
     """Profile a candidate that passed on one case; the last thing it is asked.
 
     A candidate that fails under the profiler ends its process and gives `own_share` None with a
@@ -88,6 +95,10 @@ def own_share(process: CandidateProcess, case: Case) -> dict[str, Any]:
     Args:
         process: Constructed, and right on the case's workload.
         case: The inputs.
+        calls: Under the profiler; as many go before them where they are more than a few.
+        trace: Whether to add `trace`, on CUDA: every launch, for `fitness.diagnostics.traces`. It
+            is as the process says, unlooked at.
+        limit_s: Time for it.
 
     Returns:
         JSON-able facts: `own_share`, `library_share`, `torch_share` (they add up to 1),
@@ -97,20 +108,21 @@ def own_share(process: CandidateProcess, case: Case) -> dict[str, Any]:
     """
     names = kernel_names(process.candidate.source)
     try:
-        answer = process.profile(case, CALLS)
+        answer = process.profile(case, calls, trace=trace, limit_s=limit_s)
     except Fault as fault:
         return {"own_share": None, "reason": fault.text.partition("\n")[0]}
-    return share(answer, names).facts()
+    facts = share(answer, names, calls).facts()
+    return {**facts, "trace": answer["trace"]} if trace and "trace" in answer else facts
 
 
-def share(answer: Any, names: KernelNames) -> Share:
-    """Classify what a profile answered; what is not as it should be is left out."""
+def share(answer: Any, names: KernelNames, calls: int = CALLS) -> Share:
+    """Classify what a profile of some calls answered; what is not as it should be is left out."""
     data = answer if isinstance(answer, dict) else {}
     events = list(_events(data.get("events")))
     if "wall_us" in data:
-        return _on_cpu(events, _number(data.get("own_us")), _number(data["wall_us"]), names)
+        return _on_cpu(events, _number(data.get("own_us")), _number(data["wall_us"]), names, calls)
     classes = [(name, kernel_class(name, names), count, us) for name, count, us in events]
-    return _summed(classes)
+    return _summed(classes, calls)
 
 
 def kernel_class(name: str, names: KernelNames) -> str:
@@ -142,6 +154,7 @@ def _on_cpu(
     own_us: float | None,
     wall_us: float | None,
     names: KernelNames,
+    calls: int,
 ) -> Share:
     classes: list[tuple[str, str, int, float]] = []
     inside_us = 0.0
@@ -156,18 +169,18 @@ def _on_cpu(
         # Of functions that are no `load_cpp` ones only what torch did not do is known.
         own_us = max(wall_us - inside_us, 0.0)
     if own_us:
-        classes.append(("own functions", OWN, CALLS, own_us))
-    return _summed(classes)
+        classes.append(("own functions", OWN, calls, own_us))
+    return _summed(classes, calls)
 
 
-def _summed(classes: list[tuple[str, str, int, float]]) -> Share:
+def _summed(classes: list[tuple[str, str, int, float]], calls: int) -> Share:
     us: Counter[str] = Counter()
     launches: Counter[str] = Counter()
     for _, whose, count, time_us in classes:
-        us[whose] += time_us / CALLS  # type: ignore[assignment]
-        launches[whose] += count / CALLS  # type: ignore[assignment]
+        us[whose] += time_us / calls  # type: ignore[assignment]
+        launches[whose] += count / calls  # type: ignore[assignment]
     longest = sorted(classes, key=lambda c: -c[3])[:_SHOWN]
-    shown = tuple((name[:_NAME_SHOWN], whose, t / CALLS) for name, whose, _, t in longest)
+    shown = tuple((name[:_NAME_SHOWN], whose, t / calls) for name, whose, _, t in longest)
     return Share(dict(us), dict(launches), shown)
 
 

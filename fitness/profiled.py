@@ -7,10 +7,14 @@ classifies it (`fitness.profile`), and believes it as little as anything else fr
 
 from __future__ import annotations
 
+import json
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -23,6 +27,13 @@ from fitness.exchange import TensorSpec, fresh, private_mapping, total_bytes, un
 # Names that an answer holds at most, the longest-running first.
 _NAMES = 128
 _NAME_LENGTH = 240
+# Calls that one goes before.
+_FEW = 5
+# Launches that a trace holds at most, and what is kept of each.
+_LAUNCHES = 256
+_OF_A_LAUNCH = frozenset(
+    ("registers per thread", "shared memory", "blocks per SM", "est. achieved occupancy %")
+)
 
 
 def profile_calls(
@@ -32,13 +43,14 @@ def profile_calls(
 
     Args:
         model: The candidate.
-        question: `tree` and `specs` of the inputs, and `calls`.
+        question: `tree` and `specs` of the inputs, `calls`, and whether to `trace`.
         descriptor: Sealed memory with the inputs; closed here.
         device: As torch names it.
 
     Returns:
         `events`, lists of name, count and microseconds, for all calls together; on the CPU also
-        `own_us`, None when no function of `load_cpp` was called, and `wall_us`.
+        `own_us`, None when no function of `load_cpp` was called, and `wall_us`. Where a trace is
+        wanted and to be had, on CUDA, `trace` has every launch as Chrome's format has it.
     """
     specs = [TensorSpec.from_json(s) for s in question["specs"]]
     originals = views(private_mapping(descriptor, total_bytes(specs)), specs)
@@ -53,11 +65,13 @@ def profile_calls(
                 model(*arguments)
         synchronise(device)
 
-    # What a first call compiles, or allocates for good, is no part of the others.
+    # What a first call compiles, or allocates for good, is no part of the others. Where single
+    # calls are short it takes more until they are as fast as they were when they were timed.
     with torch.no_grad():
-        model(*arguments)
+        for _ in range(calls if calls > _FEW else 1):
+            model(*arguments)
     synchronise(device)
-    found = _on_cpu(repeat) if device == "cpu" else _on_cuda(repeat)
+    found = _on_cpu(repeat) if device == "cpu" else _on_cuda(repeat, bool(question.get("trace")))
     events = sorted(found["events"], key=lambda e: -e[2])[:_NAMES]
     return {**found, "events": [[n[:_NAME_LENGTH], c, us] for n, c, us in events]}
 
@@ -77,7 +91,7 @@ def _on_cpu(repeat: Callable[[], None]) -> dict[str, Any]:
     return {"events": events, "own_us": clock.own_us if clock.calls else None, "wall_us": wall_us}
 
 
-def _on_cuda(repeat: Callable[[], None]) -> dict[str, Any]:
+def _on_cuda(repeat: Callable[[], None], trace: bool) -> dict[str, Any]:
     from torch.autograd import DeviceType  # type: ignore[attr-defined]
     from torch.profiler import ProfilerActivity, profile
 
@@ -88,7 +102,27 @@ def _on_cuda(repeat: Callable[[], None]) -> dict[str, Any]:
         for e in record.key_averages()
         if e.device_type == DeviceType.CUDA
     ]
-    return {"events": events}
+    found: dict[str, Any] = {"events": events}
+    if trace:
+        # Torch's own class tells no grid and no registers.
+        with suppress(Exception), tempfile.NamedTemporaryFile(suffix=".json") as file:
+            record.export_chrome_trace(file.name)
+            found["trace"] = {"traceEvents": launches(json.loads(Path(file.name).read_bytes()))}
+    return found
+
+
+def launches(trace: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The launches in a Chrome trace of torch's profiler, with what is of use of them."""
+    kernels = [e for e in trace["traceEvents"] if e.get("cat") == "kernel"]
+    return [
+        {
+            "cat": "kernel",
+            "name": str(e.get("name"))[:_NAME_LENGTH],
+            "dur": e.get("dur"),
+            "args": {k: v for k, v in e.get("args", {}).items() if k in _OF_A_LAUNCH},
+        }
+        for e in kernels[:_LAUNCHES]
+    ]
 
 
 class _Clock:

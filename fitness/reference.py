@@ -7,8 +7,9 @@ golden values would otherwise carry the very error they are to measure.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -123,15 +124,11 @@ class Reference:
     ) -> Iterator[tuple[str, list[torch.Tensor]]]:
         """Golden outputs after rounding float32 inputs and state, for each kind of rounding."""
         tree, tensors = flatten(inputs)
-        for name, bits, nearest in (
-            ("inputs with 10 bits of mantissa (TF32 or float16)", 10, True),
-            ("inputs cut to 10 bits of mantissa (TF32)", 10, False),
-            ("inputs with 7 bits of mantissa (bfloat16)", 7, True),
-        ):
-            rounded = [round_mantissa(t, bits, nearest=nearest) for t in tensors]
+        for name, less in _LESS:
+            rounded = [less(t) for t in tensors]
             model = copy.deepcopy(self._model(dtype))
             for value in model.state_dict().values():
-                value.copy_(round_mantissa(value, bits, nearest=nearest))
+                value.copy_(less(value))
             golden = self._in_float64(model, tree, rounded, forced=True)
             if golden is not None:
                 yield name, golden
@@ -239,6 +236,34 @@ def round_mantissa(tensor: torch.Tensor, bits: int, *, nearest: bool) -> torch.T
         pattern = pattern + ((1 << (dropped - 1)) - 1) + ((pattern >> dropped) & 1)
     rounded = (pattern & -(1 << dropped)).view(torch.float32)
     return torch.where(torch.isfinite(tensor), rounded, tensor)
+
+
+def two_parts(tensor: torch.Tensor) -> torch.Tensor:
+    """The sum of two bfloat16 numbers that is nearest to each float32 value; others pass unchanged.
+
+    What products of bfloat16 parts ("bf16x3") make of their factors.
+    """
+    large = round_mantissa(tensor, 7, nearest=True)
+    both = large + round_mantissa(tensor - large, 7, nearest=True)
+    return torch.where(torch.isfinite(tensor), both, tensor)
+
+
+# What less precision than float32 makes of inputs and weights.
+_LESS: tuple[tuple[str, Callable[[torch.Tensor], torch.Tensor]], ...] = (
+    (
+        "inputs with 10 bits of mantissa (TF32 or float16)",
+        partial(round_mantissa, bits=10, nearest=True),
+    ),
+    (
+        "inputs cut to 10 bits of mantissa (TF32)",
+        partial(round_mantissa, bits=10, nearest=False),
+    ),
+    (
+        "inputs with 7 bits of mantissa (bfloat16)",
+        partial(round_mantissa, bits=7, nearest=True),
+    ),
+    ("inputs in two parts of 7 bits of mantissa (bfloat16, three products)", two_parts),
+)
 
 
 def perturbed(value: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

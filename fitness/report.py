@@ -23,8 +23,9 @@ class WorkloadReport:
         control: A second process of the same candidate against the first: what the measurement
             makes of a ratio that is 1.
         samples_ms: Raw samples: per subject, time of one call in every round.
-        facts: How it was measured (`fitness.rounds.Rounds.facts`), and in what state the device
-            was ("telemetry": `fitness.telemetry.Record.facts`).
+        facts: How it was measured (`fitness.rounds.Rounds.facts`), in what state the device was
+            ("telemetry": `fitness.telemetry.Record.facts`), and on CUDA how busy its driver says
+            that a call kept it ("busy": `fitness.busy.facts`).
     """
 
     workload: str

@@ -76,6 +76,9 @@ class Floor:
         arithmetic: How the limit comes about, for people.
         source: `Cost.source`.
         bound: Which side of the roofline it is: "memory", "compute" or "launch".
+        cost: What must be moved and computed; None where it is not told.
+        memory_ms: What moving it takes at the measured ceilings.
+        compute_ms: What computing it takes at them.
     """
 
     roofline_ms: float
@@ -83,15 +86,31 @@ class Floor:
     arithmetic: str
     source: str
     bound: str
+    cost: Cost | None = None
+    memory_ms: float = 0.0
+    compute_ms: float = 0.0
 
     def facts(self, candidate_ms: float) -> dict[str, Any]:
-        """JSON-able: the floor, and the share of the roofline that a candidate reaches."""
+        """JSON-able: the floor, and the share of the roofline that a candidate reaches.
+
+        Beside it the rates that it reaches at least, and the most there could be.
+        """
+        rates: dict[str, float] = {}
+        cost = self.cost or Cost(0.0, 0.0)
+        for name, amount, least_ms in (
+            ("bytes_per_s", cost.read_bytes + cost.written_bytes, self.memory_ms),
+            ("flops_per_s", cost.flops, self.compute_ms),
+        ):
+            if amount and least_ms:
+                rates[name] = float(f"{amount / candidate_ms * 1e3:.5g}")
+                rates[f"most_{name}"] = float(f"{amount / least_ms * 1e3:.5g}")
         return {
             "roofline_ms": self.roofline_ms,
             "limit_ms": self.limit_ms,
             "share": self.roofline_ms / candidate_ms,
             "bound": self.bound,
             "cost": self.source,
+            **rates,
         }
 
 
@@ -134,7 +153,9 @@ def floor_of(cost: Cost, ceilings: Ceilings, *, warm: bool, margin: float) -> Fl
     arithmetic = f"{words}; with a margin of {used:g} at least {limit_ms:.3g} ms"
     sides = {"memory": memory_ms, "compute": compute_ms, "launch": launch_ms}
     bound = max(sides, key=lambda side: sides[side])
-    return Floor(sides[bound], limit_ms, arithmetic, cost.source, bound)
+    return Floor(
+        sides[bound], limit_ms, arithmetic, cost.source, bound, cost, memory_ms, compute_ms
+    )
 
 
 class Roofline:

@@ -4,8 +4,10 @@ The process is confined, disposable and not believed: its answers are data that 
 its outputs are compared in another process, and its clock is checked against the judge's. Questions
 come as JSON with a nonce that the answer must repeat.
 
+    settle      nothing: it waits for its candidate from here on
     prepare     make a context on the device
-    construct   build `ModelNew` and give it the reference's state; descriptor: the constants
+    construct   load the source, build `ModelNew` and give it the reference's state; descriptor: the
+                constants
     case        call it on one or more cases in the same memory, write the outputs; descriptors:
                 inputs of each, all outputs
     state       change entries of its state in place; descriptor: their contents
@@ -53,8 +55,7 @@ def run(channel: Any, argument: dict[str, Any]) -> None:
 
     Args:
         channel: To the judge.
-        argument: `settings` (of `fitness.bench.prepare`), `folder` (private and writable),
-            `source` and `seed`.
+        argument: `settings` (of `fitness.bench.prepare`) and `folder` (private and writable).
     """
     faulthandler.enable()
     try:
@@ -84,8 +85,7 @@ class _Runner:
     def __init__(self, argument: dict[str, Any], channel: Any) -> None:
         self._settings = argument["settings"]
         self._device: str = self._settings["device"]
-        self._seed: int = argument["seed"]
-        self._source: str = argument["source"]
+        self._seed = 0
         self._folder = Path(argument["folder"])
         self._models: dict[str, torch.nn.Module] = {}
         self._state = ""
@@ -96,7 +96,6 @@ class _Runner:
         self._use_private_caches()
         prepare(self._settings)
         self._stopwatch = Stopwatch(self._device)
-        random.seed(self._seed)
         # Whoever has no use for Triton has not imported it.
         self._compiling = Compiling(channel) if "triton" in sys.modules else None
 
@@ -114,6 +113,10 @@ class _Runner:
         # Whoever asked before the fork has had another answer.
         tempfile.tempdir = str(self._folder)
 
+    def do_settle(self, _question: dict[str, Any], _channel: Any) -> dict[str, Any]:
+        """Do nothing; the answer says that all that comes before a candidate is done."""
+        return {}
+
     def do_prepare(self, _question: dict[str, Any], _channel: Any) -> dict[str, Any]:
         """Make a context on the device and load what every call needs, before anything runs."""
         make_context(self._device)
@@ -122,13 +125,15 @@ class _Runner:
     def do_construct(self, question: dict[str, Any], channel: Any) -> dict[str, Any]:
         """Load the module, build the model for the first dtype."""
         (constants,) = channel.receive_fds(10.0)
+        self._seed = question["seed"]
+        random.seed(self._seed)
         specs = [TensorSpec.from_json(s) for s in question["specs"]]
         tensors = [v.clone() for v in views(private_mapping(constants, total_bytes(specs)), specs)]
         os.close(constants)
         count = len(specs) - len(question["names"])
         self._arguments = unflatten(question["tree"], tensors[:count])
         self._given = dict(zip(question["names"], tensors[count:], strict=True))
-        self._model_class = _load(self._source, self.path).ModelNew
+        self._model_class = load(question["source"], self.path).ModelNew
         self._model(question["dtype"])
         synchronise(self._device)
         return {"state": self._state}
@@ -210,7 +215,7 @@ class _Runner:
         return "seeded"
 
 
-def _load(source: str, path: str) -> ModuleType:
+def load(source: str, path: str) -> ModuleType:
     """Run the candidate as a module with a file: Triton reads a kernel's text from there."""
     Path(path).write_text(source, encoding="utf-8")
     # The text is known: nobody needs to read the file again to show a line of it.

@@ -54,8 +54,10 @@ class Subject(Protocol):
         Raises whatever its owner wants to hear about: nothing is caught here.
         """
 
-    def bare(self, calls: int, *, empty: bool = False) -> Bare:
-        """One batch on a device that nobody holds back, looked at; `empty` for no calls in it.
+    def bare(self, calls: int, *, empty: bool = False, look: bool = True) -> Bare:
+        """One batch on a device that nobody holds back; `empty` for no calls in it.
+
+        With `look` the owner looks at the last call's outputs.
 
         Raises whatever its owner wants to hear about.
         """

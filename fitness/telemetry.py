@@ -8,7 +8,6 @@ left out.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import subprocess
 import threading
@@ -16,10 +15,10 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
 from fitness import statistics
+from fitness.nvml import Nvml, index_of, nvml, uuid_of
 
 # Bits of nvmlClocksEventReasons that mean "slower than it could be": what the user or an idle
 # device sets is none of them.
@@ -119,7 +118,7 @@ def watched(device: str, threads: int = 1) -> Iterator[Record]:
         with _watched_cpu(record, threads):
             yield record
         return
-    library = _library(device)
+    library = nvml(device)
     if library is None:
         yield record
         record.samples += _from_smi(device)
@@ -134,7 +133,7 @@ def watched(device: str, threads: int = 1) -> Iterator[Record]:
         looker.join()
 
 
-def _look(library: _Nvml, record: Record, done: threading.Event) -> None:
+def _look(library: Nvml, record: Record, done: threading.Event) -> None:
     while True:
         if len(record.samples) < _MOST_SAMPLES:
             record.samples.append(library.sample())
@@ -143,71 +142,8 @@ def _look(library: _Nvml, record: Record, done: threading.Event) -> None:
             return
 
 
-@lru_cache(maxsize=8)
-def _library(device: str) -> _Nvml | None:
-    """Opened once per process: it takes longer than the shortest timing."""
-    return _Nvml.open(device)
-
-
-class _Nvml:
-    """The few functions needed of libnvidia-ml, whose interface is stable."""
-
-    def __init__(self, library: Any, handle: ctypes.c_void_p) -> None:
-        self._library = library
-        self._handle = handle
-
-    @classmethod
-    def open(cls, device: str) -> _Nvml | None:
-        """Connect to torch's device; None where the library or the device is not to be had."""
-        try:
-            library = ctypes.CDLL("libnvidia-ml.so.1")
-            handle = ctypes.c_void_p()
-            if library.nvmlInit_v2() != 0:
-                return None
-            uuid = _uuid(device)
-            found = (
-                library.nvmlDeviceGetHandleByUUID(uuid.encode(), ctypes.byref(handle))
-                if uuid
-                else library.nvmlDeviceGetHandleByIndex_v2(_index(device), ctypes.byref(handle))
-            )
-        except (OSError, AttributeError):
-            return None
-        if found != 0:
-            library.nvmlShutdown()
-            return None
-        return cls(library, handle)
-
-    def sample(self) -> dict[str, float]:
-        """The numbers that the device tells."""
-        found: dict[str, float] = {}
-        small, large = ctypes.c_uint(), ctypes.c_ulonglong()
-        for name, function, arguments, value, scale in (
-            ("sm_mhz", "nvmlDeviceGetClockInfo", (1,), small, 1.0),
-            ("memory_mhz", "nvmlDeviceGetClockInfo", (2,), small, 1.0),
-            ("temperature_c", "nvmlDeviceGetTemperature", (0,), small, 1.0),
-            ("power_w", "nvmlDeviceGetPowerUsage", (), small, 1e-3),
-            ("reasons", "nvmlDeviceGetCurrentClocksThrottleReasons", (), large, 1.0),
-        ):
-            ask = getattr(self._library, function, None)
-            if ask and ask(self._handle, *arguments, ctypes.byref(value)) == 0:
-                found[name] = value.value * scale
-        return found
-
-
-def _uuid(device: str) -> str:
-    """The device's own name: numbers are torch's, which may see fewer devices than there are."""
-    import torch
-
-    uuid = getattr(torch.cuda.get_device_properties(device), "uuid", None)
-    return f"GPU-{uuid}" if uuid else ""
-
-
-def _index(device: str) -> int:
-    return int(device.partition(":")[2] or 0)
-
-
 def _from_smi(device: str) -> list[Mapping[str, float]]:
-    chosen = _uuid(device) or str(_index(device))
+    chosen = uuid_of(device) or str(index_of(device))
     command = ["nvidia-smi", f"--id={chosen}", f"--query-gpu={_SMI_KEYS}"]
     try:
         done = subprocess.run(

@@ -103,20 +103,24 @@ class Contents:
             number: Of the set; counted around.
             secret: 64 bits.
         """
+        by = factor(secret)
         for step in self._steps[number % self.count]:
-            step(secret)
+            step(secret, by)
 
 
-def _step(source: torch.Tensor, buffer: torch.Tensor, change: Change) -> Callable[[int], Any]:
+def _step(
+    source: torch.Tensor, buffer: torch.Tensor, change: Change
+) -> Callable[[int, float], Any]:
+    """What fills a buffer, given a call's secret and its factor."""
     if change is Change.KEEP:
-        return lambda _: buffer.copy_(source)
+        return lambda _, __: buffer.copy_(source)
     # The order in memory, whatever the strides: elements stay elements.
     size = source.numel()
     given, target = _in_memory(source), _in_memory(buffer)
     if change is Change.ROLL and source.nbytes > _DOUBLED_BYTES:
 
-        def roll(secret: int) -> None:
-            start, by = 1 + (secret >> 20) % (size - 1), factor(secret)
+        def roll(secret: int, by: float) -> None:
+            start = 1 + (secret >> 20) % (size - 1)
             torch.mul(given[start:], by, out=target[: size - start])
             torch.mul(given[:start], by, out=target[size - start :])
 
@@ -124,15 +128,26 @@ def _step(source: torch.Tensor, buffer: torch.Tensor, change: Change) -> Callabl
     # Twice behind itself, a rolled tensor is one piece; one that is only scaled starts at 0.
     starts = size - 1 if change is Change.ROLL else 0
     twice: Any = torch.cat((given, given))
-    multiply: Any = torch.mul
-    into: Any = target
     if source.device.type == "cpu" and source.dtype in _NUMPY:
-        # Called thousands of times between kernels of microseconds, where torch's own checks show.
-        twice, into, multiply = twice.numpy(), target.numpy(), numpy.multiply
+        return _quick_step(twice.numpy(), target.numpy(), starts)
 
-    def renew(secret: int) -> None:
+    def renew(secret: int, by: float) -> None:
         start = 1 + (secret >> 20) % starts if starts else 0
-        multiply(twice[start : start + size], factor(secret), out=into)
+        torch.mul(twice[start : start + size], by, out=target)
+
+    return renew
+
+
+def _quick_step(twice: Any, target: Any, starts: int) -> Callable[[int, float], Any]:
+    """With NumPy: called hundreds of times per candidate, between kernels of microseconds."""
+    size, multiply = target.size, numpy.multiply
+    # Found anew in every call, what a number is as an array takes longer than the product.
+    scalar = numpy.empty((), target.dtype)
+
+    def renew(secret: int, by: float) -> None:
+        scalar.fill(by)
+        start = 1 + (secret >> 20) % starts if starts else 0
+        multiply(twice[start : start + size], scalar, target)
 
     return renew
 

@@ -10,15 +10,16 @@ from __future__ import annotations
 import math
 import platform
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
 import torch
 
-from fitness import statistics, timing
+from fitness import busy, statistics, timing
 from fitness.batches import LATE_LOOKS
+from fitness.busy import Caller
 from fitness.ceilings import processor_name
 from fitness.clocks import ClockError
 from fitness.contents import CheckedCall
@@ -30,6 +31,7 @@ from fitness.rounds import Draws, Rounds
 from fitness.spec import EvaluationSpec
 from fitness.subject import Subject
 from fitness.telemetry import Record, watched
+from fitness.witness import Witness
 from populations.kernel import Candidate
 from populations.outcome import Outcome, Speedup
 
@@ -78,8 +80,9 @@ def verify(
                     session.draw(fresh, candidate, seed)
                     for workload, found in measured.items():
                         found.append(session.measure(workload))
-            reports += [_report(workload, found) for workload, found in measured.items()]
             progress.details["own_share"] = session.own_shares()
+        session.conclude()
+        reports += [_report(w, found, session.witnessed(w)) for w, found in measured.items()]
         judge.hold_against_roofline([r.fastest for r in reports], progress)
     except Fault as fault:
         progress.details.update(fault.details)
@@ -165,6 +168,8 @@ class _Session:
         self._further = ExitStack()
         self._compiled_s = 0.0
         self._seed: CandidateProcess | None = None
+        cuda = judge.spec.device == "cuda"
+        self._witness = Witness(judge.spec, judge.rng) if cuda else None
         self.failed: dict[str, dict[str, str]] = {}
 
     def begin(
@@ -228,6 +233,28 @@ class _Session:
         with lease.exclusive():
             return {w: own_share(self._first, bank.case(w, 0)) for w in bank.workloads}
 
+    def conclude(self) -> None:
+        """Hold the device's own word against the champion, now that its processes have ended.
+
+        Raises Fault.
+        """
+        if self._witness is not None:
+            self._witness.conclude(self._alone)
+
+    def witnessed(self, workload: str) -> dict[str, Any]:
+        """What the device itself said on a workload, JSON-able; empty on the CPU."""
+        return {"busy": self._witness.facts.get(workload)} if self._witness else {}
+
+    @contextmanager
+    def _alone(self, workload: str, baseline: str) -> Iterator[Caller]:
+        judge = self._judge
+        seeds = judge.contents.inputs(workload).seeds
+        with (
+            judge.lease.exclusive(),
+            self._client.subjects([baseline], workload, seeds, judge.rng) as (ours,),
+        ):
+            yield ours
+
     def measure(self, workload: str) -> tuple[Rounds, Record]:
         """One draw of everything on one workload. Raises Fault for the champion's faults alone."""
         seed = self._right_seed(workload)
@@ -259,13 +286,20 @@ class _Session:
             give_up_below=0,
         )
         inputs, case = judge.contents.inputs(workload), judge.bank.case(workload, 0)
-        checked = judge.contents.checkpoints(workload, CHECKED_CALLS + LATE_LOOKS)
+        kept = LATE_LOOKS + (busy.LOOKS if self._witness else 0)
+        checked = judge.contents.checkpoints(workload, CHECKED_CALLS + kept)
         try:
             with judge.lease.exclusive(), ExitStack() as stack:
 
                 def enter(process: CandidateProcess, name: str, calls: list[CheckedCall]) -> None:
                     subject = process.subject(
-                        inputs, case, judge.rng, name=name, checked=calls, share=CHECKED_SHARE
+                        inputs,
+                        case,
+                        judge.rng,
+                        name=name,
+                        checked=calls,
+                        share=CHECKED_SHARE,
+                        kept=kept,
                     )
                     subjects.append(stack.enter_context(subject))
 
@@ -276,8 +310,11 @@ class _Session:
                     enter(seed, SEED, [])
                 theirs = self._client.subjects(names, workload, inputs.seeds, judge.rng)
                 subjects += stack.enter_context(theirs)
-                record = stack.enter_context(watched(spec.torch_device, spec.threads))
-                return timing.measure(timing.probed(subjects, spec), spec, judge.rng), record
+                with watched(spec.torch_device, spec.threads) as record:
+                    rounds = timing.measure(timing.probed(subjects, spec), spec, judge.rng)
+                if self._witness is not None and names:
+                    self._witness.see(workload, subjects[0], rounds, record)
+                return rounds, record
         except ClockError as error:
             raise Fault(Outcome.CHEATED, f"workload {workload!r}: {error}") from error
 
@@ -316,7 +353,9 @@ class _Session:
         return names
 
 
-def _report(workload: str, measured: Sequence[tuple[Rounds, Record]]) -> WorkloadReport:
+def _report(
+    workload: str, measured: Sequence[tuple[Rounds, Record]], witnessed: Mapping[str, Any]
+) -> WorkloadReport:
     found = Draws(rounds for rounds, _ in measured)
     # What a reader is warned of: the busiest of them.
     record = max((r for _, r in measured), key=lambda r: r.others_cores or 0.0)
@@ -337,5 +376,5 @@ def _report(workload: str, measured: Sequence[tuple[Rounds, Record]]) -> Workloa
         seed_speedup=seed_speedup,
         control=found.speedup(CONTROL),
         samples_ms={name: tuple(times) for name, times in found.times_ms.items()},
-        facts={**found.facts(), "telemetry": record.facts()},
+        facts={**found.facts(), "telemetry": record.facts(), **witnessed},
     )

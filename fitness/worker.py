@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from fitness.attendant import Attendant
 from fitness.baselines import BaselineClient
 from fitness.bench import prepare, settings_of
 from fitness.cases import CaseBank
@@ -65,13 +66,17 @@ def _judge(channel: Channel, argument: Mapping[str, Any], spawner: Spawner) -> J
     rng = random.Random(argument["secret"])
     problem = Problem(spec.problem)
     bank = CaseBank(problem, spec, model_seed=argument["model_seed"], rng=rng)
+    locks = Path(argument["locks"])
+    # On a device a process that waits would hold memory, and its end is not to disturb anybody.
+    beside = spec.device == "cpu"
     return Judge(
         spec,
         bank,
         spawner,
         BaselineClient(baselines, argument["baselines_pid"], spec.device),
-        DeviceLease(spec.torch_device, Path(argument["locks"])),
-        memory=DeviceLease(f"{spec.torch_device}-memory", Path(argument["locks"])),
+        DeviceLease(spec.torch_device, locks),
+        memory=DeviceLease(f"{spec.torch_device}-memory", locks),
+        attendant=Attendant(DeviceLease(spec.torch_device, locks)) if beside else None,
         contents=ContentsBank(problem, spec, bank.answer, rng),
         model_seed=argument["model_seed"],
         rng=rng,

@@ -16,7 +16,7 @@ counts as `_KNOWN` degrees more.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -74,9 +74,22 @@ def pool(evaluations: Sequence[Evaluation]) -> Evaluation:
         first,
         timings=tuple(_timing(timing, evaluations) for timing in first.timings),
         speedup=combine(speedups),
-        details={**first.details, "measurements": measured},
+        details={**first.details, **_profiled(evaluations), "measurements": measured},
         **totals,
     )
+
+
+def _profiled(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
+    """What was found out about a kernel when it was profiled, which need not have been at first."""
+    for each in evaluations:
+        known = each.details.get("diagnostics")
+        if isinstance(known, Mapping) and "profiled" in known:
+            # What policies sort by stays what it was.
+            before = evaluations[0].details.get("diagnostics")
+            added = {name: known.get(name) for name in ("counters", "profiled")}
+            found = {**(before if isinstance(before, Mapping) else {}), **added}
+            return {"diagnostics": found, "diagnosis": each.details.get("diagnosis", [])}
+    return {}
 
 
 def measurements(evaluation: Evaluation) -> int:

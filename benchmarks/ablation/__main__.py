@@ -1,6 +1,7 @@
 """`python -m benchmarks.ablation`: compare policies over measured landscapes.
 
 run      every arm, landscape and seed that is not in the file yet, then the report
+live     whole runs on a problem that is compiled and measured, then the report
 report   docs/ablation.md and its figures from the runs that are kept
 """
 
@@ -14,13 +15,16 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from pathlib import Path
+from typing import Any
 
 from benchmarks.ablation.arms import ARMS, tables
+from benchmarks.ablation.live import LIVE, live, pack_live
 from benchmarks.ablation.results import append, pack, read
 from benchmarks.ablation.runs import Run, Task, run
 from populations.errors import EvoError
 
 KEPT = Path(__file__).parent / "results.json"
+KEPT_LIVE = Path(__file__).parent / "live.json"
 _NICE = 5
 _PROGRESS_S = 10.0
 
@@ -46,6 +50,14 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--workers", type=int, default=2, help="processes")
     command.add_argument("--file", type=Path, default=Path("runs/ablation.jsonl"))
     command.set_defaults(run=_run)
+    command = commands.add_parser("live", help="search conv1d on CPU cores, then report")
+    command.add_argument("--arms", nargs="+", choices=LIVE, default=list(LIVE))
+    command.add_argument("--seeds", type=int, default=5)
+    command.add_argument("--budgets", type=int, nargs="+", default=[100, 400])
+    command.add_argument("--cores", type=int, default=2, help="processors of each run")
+    command.add_argument("--wall-s", type=float, default=86400.0, help="then it is interrupted")
+    command.add_argument("--folder", type=Path, default=Path("runs/live"))
+    command.set_defaults(run=_live)
     command = commands.add_parser("report", help="write the document from the runs that are kept")
     command.set_defaults(run=_report)
     return parser
@@ -74,7 +86,32 @@ def _run(options: argparse.Namespace) -> int:
                 rate = finished / (now - began)
                 print(f"{now - began:6.0f} s  {finished}/{len(left)}  {rate:.2f}/s", flush=True)
     runs = [r for r in read(options.file) if _key_of(r) in wanted]
-    KEPT.write_text(pack(runs, _about(options)), encoding="utf-8")
+    about = {**_about(options.seeds), "evaluations": options.evaluations}
+    KEPT.write_text(pack(runs, about), encoding="utf-8")
+    return _report(options)
+
+
+def _live(options: argparse.Namespace) -> int:
+    """Status 3: the time was up; the same command goes on."""
+    folder = options.folder.absolute()
+    done = live(
+        folder,
+        arms=options.arms,
+        seeds=options.seeds,
+        budgets=options.budgets,
+        cores=options.cores,
+        wall_s=options.wall_s,
+    )
+    if not done:
+        print(f"not all done: the same command goes on with what is in {options.folder}")
+        return 3
+    about = {
+        **_about(options.seeds),
+        "budgets": sorted(options.budgets),
+        "cores": options.cores,
+        "at_once": len(os.sched_getaffinity(0)) // options.cores,
+    }
+    KEPT_LIVE.write_text(pack_live(folder, about), encoding="utf-8")
     return _report(options)
 
 
@@ -98,21 +135,20 @@ def _key_of(run: Run) -> tuple[object, ...]:
     return run.landscape, run.arm, run.seed, run.budget, run.fingerprint
 
 
-def _about(options: argparse.Namespace) -> dict[str, object]:
+def _about(seeds: int) -> dict[str, Any]:
     from evo.facts import machine_facts
 
     return {
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "machine": machine_facts("cpu", threads=1),
-        "seeds": options.seeds,
-        "evaluations": options.evaluations,
+        "seeds": seeds,
     }
 
 
 def _report(_options: argparse.Namespace) -> int:
     from benchmarks.ablation.report import write
 
-    for path in write(KEPT):
+    for path in write(KEPT, KEPT_LIVE):
         print(path)
     return 0
 

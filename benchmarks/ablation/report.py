@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from benchmarks.ablation.arms import ARMS, ENDS, ROOT, tables
 from benchmarks.ablation.figure import figure
+from benchmarks.ablation.live import unpack_live
+from benchmarks.ablation.live_report import NAME, live_figure, live_lines, live_section
 from benchmarks.ablation.results import NEAR, Interval, Line, curve, lines, unpack
 from benchmarks.ablation.runs import Run
 from fitness.landscape.table import load
@@ -51,8 +53,13 @@ loss.
 """
 
 
-def write(kept: Path) -> list[Path]:
-    """Write the document and the figures; returns their files."""
+def write(kept: Path, live: Path) -> list[Path]:
+    """Write the document and the figures; returns their files.
+
+    Args:
+        kept: The runs over tables.
+        live: Those on real measurements; no section where there is no such file.
+    """
     about, runs = unpack(kept)
     files, parts = [DOCUMENT], [_HEAD.format(seeds=about["seeds"])]
     FIGURES.mkdir(parents=True, exist_ok=True)
@@ -71,8 +78,22 @@ def write(kept: Path) -> list[Path]:
         f"\nMeasured {about['date']} on {machine['device']}, Python {machine['python']}, "
         f"Optuna {machine.get('optuna', '-')}, DEAP {machine.get('deap', '-')}.\n"
     )
+    if live.exists():
+        text, picture = _live(live)
+        parts.append(text)
+        files.append(picture)
     DOCUMENT.write_text("\n".join(parts), encoding="utf-8")
     return files
+
+
+def _live(kept: Path) -> tuple[str, Path]:
+    about, runs = unpack_live(kept)
+    budgets, arms = about["budgets"], list(ARMS)
+    found, best = live_lines(runs, budgets, arms)
+    table = table_of(found, budgets, {arm.name: arm.title for arm in ARMS.values()})
+    picture = FIGURES / f"{NAME}.svg"
+    picture.write_text(live_figure(runs, arms, max(budgets)), encoding="utf-8")
+    return live_section(about, found, best, table), picture
 
 
 def _ordered(runs: Sequence[Run]) -> list[Run]:

@@ -122,16 +122,20 @@ def champion_path(data: RunData) -> Markup:
 
 
 def champion_source(data: RunData) -> Markup:
-    """The champion's difference from the kernel that it descends from, and its source."""
+    """The champion's difference from its first ancestor, what was found out, and its source."""
     if (best := data.best) is None:
         return element("p", "There is no champion.", class_="quiet")
     seed = data.path[0]
     names = (f"#{seed.number} {seed.candidate.operator}", f"#{best.number} champion")
     first = "seed" if seed.candidate.operator == "seed" else "first kernel"
     changed = difference(seed.source, best.source, names=names)
+    told = best.evaluation.details.get("diagnosis")
+    diagnosis = "\n".join(map(str, told)) if isinstance(told, list) else ""
     return join(
         element("h2", f"Champion, difference from the {first}"),
         changed or element("p", f"The champion is the {first} itself.", class_="quiet"),
+        element("h2", "Champion, diagnosis") if diagnosis else None,
+        element("pre", diagnosis, class_="code", tabindex="0") if diagnosis else None,
         element("h2", "Champion, source"),
         source_listing(best.source),
     )

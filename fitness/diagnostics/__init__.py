@@ -18,6 +18,8 @@ CUDA
     ptxas.py           resource figures from nvcc, ptxas and cuobjdump
     ncu.py             Nsight Compute's tables as counters
     traces.py          the torch profiler's record as counters
+elites
+    profiles.py        a profile condensed: whose time it is, what was reached of the device
 all
     bottleneck.py      counters -> one class of bottleneck with its evidence
     hook.py            what a judge calls

@@ -4,6 +4,9 @@ Counters come from Nsight Compute, from the torch profiler, from the compiler or
 own timings; each may be missing. Keys:
 
     call_us, device_us, launches        of one call: as timed, within kernels, kernels launched
+    busy_us                             on the CPU: within own functions and torch's operators
+    unheld_us                           on CUDA: where the host does not launch ahead
+    own_share, library_share, torch_share    whose work that is, 0..1
     kernel, duration_us                 the kernel that takes longest, and how long it takes
     sm_pct, memory_pct, dram_pct, l2_pct, l1_pct, tensor_pct    throughputs, per cent of the peak
     occupancy, theoretical_occupancy    resident warps over the most there can be, 0..1
@@ -38,7 +41,10 @@ LOCAL = 0.05
 # Spilled words a thread, when only the compiler is known.
 SPILLED = 8
 LOW_OCCUPANCY = 0.25
-NEAR_ROOF = 0.7
+# Of the measured ceiling, as of a unit.
+NEAR_ROOF = BUSY_PCT / 100
+# Share of the time in somebody else's code that is worth telling.
+_ELSEWHERE = 0.4
 _TENSOR_PCT = 25.0
 _TOO_LARGE = 1e18
 _STALLS_SHOWN = 3
@@ -150,6 +156,10 @@ def _launch(known: _Known) -> str:
     if device and launches and launches >= 3 and device / launches < SHORT_US:
         each = device / launches
         return f"{launches:.3g} kernels a call of {each:.2g} us each: launching takes as long"
+    busy = known.number("busy_us")
+    if call and busy is not None and 1 - busy / call >= IDLE:
+        within = f"its functions and torch's operators take only {busy:.3g} us"
+        return f"of a call's {call:.3g} us {within}: the rest is Python and calling them"
     duration = known.number("duration_us")
     if duration and duration < SHORT_US and (launches or 1) <= 2:
         return f"the kernel takes {duration:.2g} us, hardly longer than launching it"
@@ -242,6 +252,21 @@ def _scalar(known: _Known) -> str:
 def _beside(known: _Known, kind: Kind) -> list[str]:
     """What else stands out, whatever the class."""
     found = []
+    own, share = known.number("own_share"), known.number("roofline_share")
+    if kind is Kind.UNKNOWN and own is not None and share is not None and known.word("bound"):
+        found.append(
+            f"at {share:.0%} of the roofline, whose side here is {known.word('bound')}; nothing "
+            "that was counted tells what else it waits for"
+        )
+    for name, text in (("library_share", "in libraries"), ("torch_share", "in torch's operators")):
+        if own is not None and (other := known.least(name, _ELSEWHERE)):
+            found.append(f"{other:.0%} of the time is spent {text}, {own:.0%} in its own code")
+    unheld, device = known.number("unheld_us"), known.number("device_us")
+    if unheld and device is not None and (idle := 1 - device / unheld) >= IDLE:
+        found.append(
+            f"where the host does not launch ahead, a call takes {unheld:.3g} us and the device "
+            f"idles for {idle:.0%} of it"
+        )
     efficiency = known.number("load_efficiency_pct")
     if efficiency is not None and efficiency < 60:
         found.append(f"global loads use {efficiency:.0f}% of the bytes they fetch (coalescing)")

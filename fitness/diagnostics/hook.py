@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from fitness.diagnostics import compiled, device, resources
+from fitness.cases import Case
+from fitness.diagnostics import compiled, device, profiles, resources
 from fitness.process import CandidateProcess, Fault
+from fitness.profile import CALLS, own_share
 from fitness.sandbox.zygote import Spawner
 from fitness.spec import EvaluationSpec
 from populations.errors import WorkerError
+from populations.outcome import Timing
+
+# What a profile may take: the device is held for it.
+PROFILE_S = 5.0
+# How much longer a call may take in it than when it was timed.
+_SLOWER = 5
+# Short calls are repeated for so long, but not more often than this.
+_REPEAT_MS = 20.0
+_MOST_CALLS = {"cpu": 100, "cuda": 20}
 
 
 def examined(process: CandidateProcess, spec: EvaluationSpec, spawner: Spawner) -> dict[str, Any]:
-    """Find out what the compilers did with a candidate; the last thing that its process is asked.
+    """Find out what the compilers did with a candidate; only `profiled` comes later.
 
     Nothing in here decides anything: what the candidate answers is only shown, and one that fails
     now has passed all the same. Call it outside of every timed stage.
@@ -43,6 +55,52 @@ def examined(process: CandidateProcess, spec: EvaluationSpec, spawner: Spawner) 
     if kernels := resources.checked(answer.get("kernels"), _limits(spec)):
         found["kernels"] = kernels
     return {"diagnostics": found} if found else {}
+
+
+def profiled(
+    process: CandidateProcess,
+    spec: EvaluationSpec,
+    case: Case,
+    timing: Timing,
+    details: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Profile a candidate that was timed; the device must be leased, and its process ends then.
+
+    Nothing in here decides anything, and nothing is raised: one that fails under the profiler, or
+    makes its judge lose patience, has passed all the same.
+
+    Args:
+        process: Of a candidate that passed and was timed.
+        spec: How it was judged.
+        case: The inputs.
+        timing: Of the same workload.
+        details: The evaluation's so far.
+
+    Returns:
+        `diagnostics` for the details, with `counters` beside what was in it
+        (`fitness.diagnostics.profiles`). Nothing where the spec wants no diagnostics.
+    """
+    if not spec.diagnose or spec.interpret_triton:
+        return {}
+    if timing.candidate_ms * (CALLS + 1) * _SLOWER > PROFILE_S * 1e3:
+        facts: dict[str, Any] = {"reason": f"a call takes {timing.candidate_ms:.3g} ms"}
+    else:
+        calls = min(_REPEAT_MS / max(timing.candidate_ms, 1e-6), _MOST_CALLS[spec.device])
+        many, trace = max(int(calls), CALLS), spec.device == "cuda"
+        try:
+            facts = own_share(process, case, calls=many, trace=trace, limit_s=PROFILE_S)
+        except (OSError, WorkerError) as error:
+            facts = {"reason": str(error)}
+    timed = details.get("timing", {}).get(case.workload, {})
+    unheld_ms = next(iter(timed.get("unheld_ms", {}).values()), None)
+    counters = profiles.counters(
+        facts,
+        timing,
+        device=spec.device,
+        unheld_ms=unheld_ms,
+        warm=bool(timed.get("counts_unheld")),
+    )
+    return {"diagnostics": {**details.get("diagnostics", {}), "counters": counters}}
 
 
 def _limits(spec: EvaluationSpec) -> device.Limits | None:

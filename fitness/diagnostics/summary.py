@@ -3,7 +3,8 @@
 Pure functions of records: what was found out stands in `Evaluation.details`:
 
     diagnostics   `cpp` (of `fitness.diagnostics.compiled`), `kernels` (of `.resources`), `counters`
-                  (of a profiler, where one ran), and, once concluded, `bottleneck`
+                  (of a profiler, where one ran); once concluded, `bottleneck`, which follows from
+                  what is found out about every kernel, and `profiled`, which the counters decide
     diagnosis     the lines of `lines` without a parent
     roofline      workload -> share of the roofline; `own_share` of a verification
 """
@@ -14,7 +15,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fitness.diagnostics import resources, traces
+from fitness.diagnostics import profiles, resources, traces
 from fitness.diagnostics.bottleneck import Bottleneck, classify
 from populations.outcome import Evaluation
 
@@ -50,7 +51,12 @@ def concluded(details: Mapping[str, Any]) -> dict[str, Any]:
     known = _mapping(details.get("diagnostics"))
     if not known:
         return {}
-    found = {**known, "bottleneck": diagnosed(details).to_json()}
+    found = dict(known)
+    # A policy may sort kernels by it: that must not hang on who was profiled.
+    if every := {name: value for name, value in known.items() if name != "counters"}:
+        found["bottleneck"] = diagnosed({**details, "diagnostics": every}).to_json()
+    if _mapping(known.get("counters")).get("kernels"):
+        found["profiled"] = diagnosed(details).to_json()
     return {"diagnostics": found, "diagnosis": lines({**details, "diagnostics": found})}
 
 
@@ -69,8 +75,10 @@ def counters_of(details: Mapping[str, Any]) -> dict[str, Any]:
     }
     kernels = _kernels(known)
     if kernels:
-        # Which one runs longest is not known here; the one that asks for most is looked at.
-        main = max(kernels, key=lambda k: (k.get("spills") or 0, k.get("registers") or 0))
+        # Where it is not known which one runs longest, the one that asks for most is looked at.
+        longest = _mapping(known.get("counters")).get("kernel")
+        named = [k for k in kernels if k.get("name") == longest]
+        main = max(named or kernels, key=lambda k: (k.get("spills") or 0, k.get("registers") or 0))
         found |= {k: main[k] for k in _TAKEN if main.get(k) is not None}
         if main.get("occupancy") is not None:
             found["theoretical_occupancy"] = main["occupancy"]
@@ -78,14 +86,17 @@ def counters_of(details: Mapping[str, Any]) -> dict[str, Any]:
     own = _mapping(details.get("own_share"))
     if own and kernels:
         found |= traces.of_share(_mapping(next(iter(own.values()))))
-    shares = _shares(details)
+    shares, counted = _shares(details), _mapping(known.get("counters"))
+    # What was counted belongs to one workload; its share is to go with it.
+    if (alone := str(counted.get("workload"))) in shares:
+        shares = {alone: shares[alone]}
     if shares:
         product = math.prod(max(share, 1e-9) for share, _ in shares.values())
         found["roofline_share"] = product ** (1 / len(shares))
         bounds = {bound for _, bound in shares.values() if bound}
         if len(bounds) == 1:
             found["bound"] = bounds.pop()
-    return {**found, **_mapping(known.get("counters"))}
+    return {**found, **counted}
 
 
 def lines(details: Mapping[str, Any], before: Mapping[str, Any] | None = None) -> list[str]:
@@ -93,6 +104,7 @@ def lines(details: Mapping[str, Any], before: Mapping[str, Any] | None = None) -
     known = _mapping(details.get("diagnostics"))
     old = _mapping((before or {}).get("diagnostics"))
     found = [*_bottleneck(details, before or {}), *_roofline(details)]
+    found += profiles.lines(_mapping(known.get("counters")), _mapping(details.get("roofline")))
     found += resources.lines(_kernels(known), _kernels(old))
     cpp, earlier = _mapping(known.get("cpp")), _mapping(old.get("cpp"))
     told = _texts(earlier, "loops") + _texts(earlier, "mix")

@@ -50,7 +50,8 @@ def of_trace(trace: Mapping[str, Any], calls: int, call_ms: float | None = None)
     total: dict[str, float] = defaultdict(float)
     details: dict[str, Mapping[str, Any]] = {}
     count = 0
-    for event in trace.get("traceEvents") or ():
+    events = trace.get("traceEvents")
+    for event in events if isinstance(events, list) else ():
         if not isinstance(event, Mapping) or event.get("cat") not in ("kernel", "Kernel"):
             continue
         duration = _number(event.get("dur"))
@@ -58,7 +59,8 @@ def of_trace(trace: Mapping[str, Any], calls: int, call_ms: float | None = None)
             continue
         name, count = str(event.get("name")), count + 1
         total[name] += duration
-        details[name] = event.get("args") or {}
+        arguments = event.get("args")
+        details[name] = arguments if isinstance(arguments, Mapping) else {}
     if not total:
         return {}
     longest = max(total, key=lambda name: total[name])

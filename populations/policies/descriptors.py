@@ -64,11 +64,9 @@ def memory(kernel: Kernel) -> str:
 def launches(kernel: Kernel) -> str:
     """How often a call starts something: kernels launched, or parallel regions of C++.
 
-    A profiler's count where there is one, else places in the source.
+    Places in the source: a profiler counts for elites alone, and of what kind a kernel is must not
+    hang on how good it was when it came.
     """
-    counted = _mapping(_diagnostics(kernel).get("counters")).get("launches")
-    if isinstance(counted, int | float) and not isinstance(counted, bool):
-        return _bin(counted, _LAUNCHES)
     if kernel.candidate.language == "cpp":
         return _bin(len(_PARALLEL.findall(kernel.source)), _LAUNCHES)
     try:

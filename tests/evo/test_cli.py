@@ -138,7 +138,8 @@ def test_a_directory_that_holds_a_run(tmp_path):
     assert err.startswith(f"evo: {directory}: holds a run already; go on with --resume")
     status, out, err = evo(TOML, "--dir", directory, "--resume", cwd=tmp_path)
     assert (status, out) == (2, "")
-    assert "belongs to another experiment" in err
+    assert "belongs to another experiment: " in err
+    assert len(err.splitlines()) == 1
     assert sorted(directory.iterdir()) == before
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from evo.signals import WAITING
+from populations.statistics import Progress
 from populations.store import Store
 from tests.evo.test_cli import DATA, evo
 from tests.operators.llm.server import LocalServer, says
@@ -68,6 +69,51 @@ def test_a_program_answers(asked):
     assert found["evaluations"] == found["passed"] == 4
     assert found["proposals"] >= 3
     assert "champion" in out
+
+
+def champion_of(kernels):
+    progress = Progress()
+    for kernel in kernels:
+        progress.insert(kernel)
+    return progress.champion
+
+
+def test_the_champion_is_profiled_and_the_next_prompt_says_so(asked):
+    folder, _ = asked
+    with Store.open(folder / "runs/models", read_only=True) as store:
+        kernels, calls = store.kernels(), store.calls()
+    for kernel in (kernels[0], champion_of(kernels)):
+        found = kernel.evaluation.details["diagnostics"]
+        assert found["counters"]["own_share"] > 0, found
+        assert {"kind", "evidence", "share"} == set(found["profiled"])
+        assert len(kernel.evaluation.details["diagnosis"]) < 40
+    (line,) = (t for t in kernels[0].evaluation.details["diagnosis"] if "profile of" in t)
+    first = min(calls, key=lambda call: call.proposal)
+    assert line in "\n".join(message.text for message in first.messages)
+    report = (folder / "runs/models/report.html").read_text()
+    assert "profile of a call on small: own" in report
+
+
+def test_profiles_are_no_part_of_the_lineage(asked, tmp_path):
+    folder, _ = asked
+    with sqlite3.connect(folder / "runs/models/run.db") as old:
+        copy = sqlite3.connect(tmp_path / "run.db")
+        old.backup(copy)
+    forgotten = 0
+    for key, text in copy.execute("SELECT rowid, details FROM evaluations").fetchall():
+        details = json.loads(text)
+        for name in ("counters", "profiled"):
+            forgotten += details["diagnostics"].pop(name, None) is not None
+        details.pop("diagnosis")
+        values = (json.dumps(details), key)
+        copy.execute("UPDATE evaluations SET details = ? WHERE rowid = ?", values)
+    copy.commit()
+    copy.close()
+    assert forgotten >= 2
+    toml = folder / "models.toml"
+    status, out, err = evo(tmp_path, toml, cwd=tmp_path, module="evo.replay")
+    assert (status, err) == (0, ""), out
+    assert "the same lineage of 4 kernels" in out
 
 
 def test_the_run_is_grown_again_without_model_and_device(asked):

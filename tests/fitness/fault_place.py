@@ -47,6 +47,10 @@ class ModelNew(nn.Module):
 """
 
 
+# As a process that waits for a candidate is called.
+RUNNER = "evo-runner"
+
+
 @dataclass(frozen=True)
 class Place:
     """A pool at work, and the folder that is all of the disk it should touch."""
@@ -70,9 +74,16 @@ class Place:
         return evaluation
 
     def nothing_left(self) -> None:
-        assert descendants(self.pool._zygote.pid) == self.processes
-        (folder,) = self.folder.iterdir()  # the judge's own
-        assert not list(folder.iterdir())
+        """Of all candidates: the process that waits for the next one, and its folder, are there."""
+        deadline = time.monotonic() + BEYOND_S
+        while True:
+            found = frozenset(descendants(self.pool._zygote.pid))
+            (folder,) = self.folder.iterdir()  # the judge's own
+            waiting, folders = found - self.processes, list(folder.iterdir())
+            if self.processes <= found and len(waiting) <= 1 and len(folders) <= 1:
+                return
+            assert time.monotonic() < deadline, (found, self.processes, folders)
+            time.sleep(0.01)
 
 
 @contextmanager
@@ -103,8 +114,17 @@ def opened(base: Path, run_limit_s: float, memory_bytes: int = MEMORY_BYTES) -> 
         pool = LocalPool(spec)
         with pool:
             assert pool.evaluate_once(candidate("pass")).passed
-            processes = frozenset(descendants(pool._zygote.pid))
+            found = descendants(pool._zygote.pid)
+            processes = frozenset(pid for pid in found if _name(pid) not in {"", RUNNER})
             yield Place(pool, base / "tmp", base / "run", processes)
+
+
+def _name(pid: int) -> str:
+    """What `ps` shows; "" for a process that is gone."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
 
 
 def candidate(body: str) -> Candidate:

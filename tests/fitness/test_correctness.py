@@ -90,6 +90,38 @@ def test_a_downgrade_is_named_where_its_error_is_small(tmp_path):
     assert case.judge(sequential(a, b)).outcome is Outcome.PASSED
 
 
+def split(tensor, bits, parts):
+    """What adds up to a tensor, each part of few bits."""
+    found = []
+    for _ in range(parts):
+        found.append(round_mantissa(tensor, bits, nearest=True))
+        tensor = tensor - found[-1]
+    return found
+
+
+def in_products(a, b, bits, parts, last):
+    """A product of split factors without the products of their smallest parts."""
+    pairs = [(i, j) for i in range(parts) for j in range(parts) if i + j <= last]
+    of_a, of_b = split(a, bits, parts), split(b, bits, parts)
+    return sum(of_a[i].double() @ of_b[j].double() for i, j in pairs).float()
+
+
+@pytest.mark.parametrize("shape", [(48, 64, 64), (32, 2048, 64), (200, 288, 96)])
+def test_three_products_of_bfloat16_parts_are_less_than_float32(tmp_path, shape):
+    rows, inner, columns = shape
+    path = tmp_path / "problem.py"
+    a, b = f"torch.randn({rows}, {inner})", f"torch.randn({inner}, {columns})"
+    path.write_text(MATMUL.format(a=a, b=b))
+    case = Judged(Problem(path))
+    a, b = case.inputs
+    verdict = case.judge(in_products(a, b, bits=7, parts=2, last=1))
+    assert verdict.outcome is Outcome.WRONG_VALUES
+    assert "two parts" in verdict.text
+    # Six products of three parts, and three of parts in TF32, are as good as float32.
+    assert case.judge(in_products(a, b, bits=7, parts=3, last=2)).outcome is Outcome.PASSED
+    assert case.judge(in_products(a, b, bits=10, parts=2, last=1)).outcome is Outcome.PASSED
+
+
 def test_a_tolerance_does_not_excuse_less_precision(tmp_path):
     path = tmp_path / "problem.py"
     path.write_text(MATMUL.format(a="torch.randn(48, 64)", b="torch.randn(64, 64)"))

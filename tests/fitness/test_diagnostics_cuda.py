@@ -18,6 +18,10 @@ from hypothesis import strategies as st
 from fitness.diagnostics import loaded, ncu, ptxas, resources, traces
 from fitness.diagnostics.bottleneck import classify
 from fitness.diagnostics.device import limits_of, occupancy
+from fitness.pool import LocalPool
+from fitness.profiled import launches as launches_of
+from fitness.spec import EvaluationSpec
+from populations.kernel import Candidate
 
 HOPPER = limits_of((9, 0))
 assert HOPPER is not None
@@ -246,6 +250,20 @@ def test_counters_of_a_trace() -> None:
     assert found["occupancy"] == 0.03
     assert classify(found).kind == "occupancy"
     assert traces.of_trace({}, 1) == {}
+    for odd in (3, "x", [3], [{"cat": "kernel", "name": 1, "dur": 2.0, "args": [3]}]):
+        assert "registers" not in traces.of_trace({"traceEvents": odd}, 1)
+
+
+def test_of_a_trace_only_launches_are_kept() -> None:
+    arguments = {"registers per thread": 40, "stream": 7, "grid": [1, 1, 1]}
+    event = {"ph": "X", "cat": "kernel", "name": "n" * 999, "dur": 5.0, "ts": 1, "args": arguments}
+    trace = {"traceEvents": [{"ph": "M", "name": "process_name"}, *[event] * 999]}
+    kept = launches_of(trace)
+    assert len(kept) == 256
+    assert kept[0] == {
+        "cat": "kernel", "name": "n" * 240, "dur": 5.0, "args": {"registers per thread": 40}
+    }  # fmt: skip
+    assert traces.of_trace({"traceEvents": kept}, 1)["registers"] == 40
 
 
 needs_triton = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs triton")
@@ -332,6 +350,92 @@ def test_a_launched_kernel_knows_its_registers(tmp_path) -> None:
     assert 0 < facts["registers"] <= 255
     assert facts["spills"] == 0
     assert limits is None or 0 < facts["occupancy"] <= 1
+
+
+PROFILED = """
+import torch
+from torch import nn
+
+
+class Model(nn.Module):
+    def forward(self, x):
+        return torch.relu(x) * 2
+
+
+WORKLOADS = {"small": {"n": 1 << 10}, "large": {"n": 1 << 26}}
+
+
+def get_inputs(n=1 << 10):
+    return [torch.randn(n)]
+
+
+def get_init_inputs():
+    return []
+"""
+RELU2 = """
+import torch
+import triton
+import triton.language as tl
+from torch import nn
+
+
+@triton.jit
+def relu2_kernel(x, out, n, BLOCK: tl.constexpr):
+    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    tl.store(out + at, 2 * tl.maximum(tl.load(x + at, at < n), 0), at < n)
+
+
+class ModelNew(nn.Module):
+    def forward(self, x):
+        out = torch.empty_like(x)
+        relu2_kernel[(triton.cdiv(x.numel(), 1024),)](x, out, x.numel(), BLOCK=1024)
+        return out
+"""
+# The same, and a kernel of torch's beside it.
+COPIED = RELU2.replace("return out", "return out.clone()")
+
+
+@pytest.mark.cuda
+@needs_triton
+def test_an_elite_is_profiled(tmp_path) -> None:
+    (tmp_path / "problem.py").write_text(PROFILED)
+    spec = EvaluationSpec(
+        problem=tmp_path / "problem.py",
+        cache_dir=tmp_path / "cache",
+        device="cuda",
+        baselines=("eager",),
+        pairs=10,
+        run_limit_s=60.0,
+        workers=1,
+        diagnose=True,
+    )
+    with LocalPool(spec) as pool:
+        first = pool.evaluate_once(Candidate(number=0, source=COPIED, language="triton"))
+        second = pool.evaluate_once(Candidate(number=1, source=RELU2, language="triton"))
+        slower = pool.evaluate_once(Candidate(number=2, source=f"{COPIED}# ", language="triton"))
+    for evaluation, launches in ((first, 2), (second, 1)):
+        assert evaluation.passed, evaluation.diagnostics
+        known = evaluation.details["diagnostics"]
+        counters = known["counters"]
+        assert counters["workload"] == "large", counters
+        assert counters["launches"] == pytest.approx(launches)
+        assert counters["device_us"] > 50
+        assert "relu2_kernel" in [name for name, _, _ in counters["kernels"]]
+        profiled, lines = known["profiled"], evaluation.details["diagnosis"]
+        assert profiled["evidence"], known
+        assert 0 < profiled["share"] < 1.5
+        assert len(lines) < 40
+        assert any(line.startswith("profile of a call on large: own") for line in lines), lines
+        assert any("achieved at least" in line and "TB/s" in line for line in lines), lines
+        assert evaluation.details["stages"]["profile"]["wall_s"] < 6
+    found = second.details["diagnostics"]
+    # 0.5 GB are moved in one kernel of its own: what is there to wait for is the memory.
+    assert found["counters"]["own_share"] == 1.0
+    assert found["counters"]["registers"] > 0
+    assert found["profiled"]["kind"] == "memory", found
+    assert 0.2 < first.details["diagnostics"]["counters"]["torch_share"] < 0.8
+    assert slower.passed
+    assert "counters" not in slower.details["diagnostics"]
 
 
 def test_without_triton_there_is_nothing_to_look_at(monkeypatch) -> None:

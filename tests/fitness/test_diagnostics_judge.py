@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from fitness.diagnostics.summary import summary
+from fitness.elites import Elites
 from fitness.pool import LocalPool
 from fitness.spec import EvaluationSpec
 from populations.kernel import Candidate
@@ -52,6 +53,14 @@ class ModelNew(nn.Module):
 '''
 
 
+# What it computes is right, after forty additions an element.
+SLOW = KERNEL.replace("BOUND", "n").replace(
+    "out[i] = x[i] > 0 ? 2 * x[i] : 0;",
+    "{\n        volatile float sum = 0;\n        for (int k = 0; k < 40; ++k) sum = sum + x[i];\n"
+    "        out[i] = x[i] > 0 ? 2 * x[i] : 0;\n    }",
+)
+
+
 def candidate(bound):
     return Candidate(number=0, source=KERNEL.replace("BOUND", bound), language="cpp")
 
@@ -84,6 +93,44 @@ def test_a_kernel_that_passes_is_examined(pool) -> None:
     assert evaluation.details["diagnosis"]
     assert summary(evaluation).splitlines() == evaluation.details["diagnosis"]
     assert evaluation.details["stages"]["diagnose"]["wall_s"] > 0
+
+
+@pytest.mark.compiler
+def test_only_who_may_be_the_best_is_profiled(pool, monkeypatch) -> None:
+    monkeypatch.setattr(pool, "_elites", Elites())
+    first = pool.evaluate_once(candidate("n"))
+    again = pool.evaluate_once(replace(candidate("n"), number=1))
+    slower = pool.evaluate_once(replace(candidate("n"), source=SLOW))
+    counters = first.details["diagnostics"]["counters"]
+    assert counters["workload"] == "large"
+    # Zeros are made by one operator, which calls another; and there is a function of its own.
+    assert 2 <= counters["launches"] <= 3
+    assert counters["own_share"] + counters["torch_share"] == pytest.approx(1, abs=1e-3)
+    assert {"kind", "evidence", "share"} == set(first.details["diagnostics"]["profiled"])
+    assert any("profile of a call on large: own" in t for t in first.details["diagnosis"])
+    assert len(first.details["diagnosis"]) < 40
+    assert first.details["roofline"]["large"]["bytes_per_s"] > 0
+    assert 0 < first.details["stages"]["profile"]["wall_s"] < 2
+    # One text is profiled once, and who is slow not at all.
+    for evaluation in (again, slower):
+        assert evaluation.outcome is Outcome.PASSED
+        assert "counters" not in evaluation.details["diagnostics"]
+        assert "profile" not in evaluation.details["stages"]
+
+
+@pytest.mark.compiler
+def test_a_kernel_that_fails_under_the_profiler_has_passed(pool, monkeypatch) -> None:
+    monkeypatch.setattr(pool, "_elites", Elites())
+    fails = "        if torch.autograd._profiler_enabled():\n            raise ValueError('seen')\n"
+    head, forward, body = candidate("n").source.partition("    def forward(self, x):\n")
+    failing = replace(candidate("n"), source=f"{head}{forward}{fails}{body}")
+    evaluation = pool.evaluate_once(failing)
+    assert evaluation.outcome is Outcome.PASSED, evaluation.diagnostics
+    assert len(evaluation.timings) == 2
+    counters = evaluation.details["diagnostics"]["counters"]
+    assert set(counters) == {"reason"}
+    assert "seen" in counters["reason"] or "raised" in counters["reason"]
+    assert evaluation.details["diagnosis"]
 
 
 @pytest.mark.compiler

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import subprocess
 import time
 from collections.abc import Iterator
@@ -153,6 +154,8 @@ def honest(pool: LocalPool) -> Evaluation:
 
 def held_mib() -> int:
     query = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits"]
+    if chosen := os.environ.get("CUDA_VISIBLE_DEVICES"):
+        query += ["-i", chosen]
     return sum(map(int, subprocess.check_output(query, text=True).split()))
 
 

@@ -90,7 +90,7 @@ class Library:
 
 def test_a_device_is_looked_at_while_it_works_and_left_alone_then(monkeypatch):
     library = Library()
-    monkeypatch.setattr(telemetry, "_library", lambda _: library)
+    monkeypatch.setattr(telemetry, "nvml", lambda _: library)
     monkeypatch.setattr(telemetry, "_PERIOD_S", 0.005)
     threads = threading.active_count()
     with watched("cuda:0") as record:
@@ -104,8 +104,8 @@ def test_a_device_is_looked_at_while_it_works_and_left_alone_then(monkeypatch):
 
 def test_without_the_library_nvidia_smi_is_asked_once(monkeypatch):
     asked = []
-    monkeypatch.setattr(telemetry, "_library", lambda _: None)
-    monkeypatch.setattr(telemetry, "_uuid", lambda _: "GPU-1")
+    monkeypatch.setattr(telemetry, "nvml", lambda _: None)
+    monkeypatch.setattr(telemetry, "uuid_of", lambda _: "GPU-1")
 
     class Done:
         stdout = "1980, 2619, 38, 121.35, 0x0"

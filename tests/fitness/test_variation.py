@@ -296,3 +296,16 @@ def test_a_look_is_left_for_every_batch_without_a_hold():
     for _ in range(3):
         batches.bare(2)
     assert asked.looks == before + 3 == 9
+
+
+def test_looks_that_are_kept_are_left_until_asked_for():
+    asked = Recorder()
+    batches = held(asked, checkpoints=[Right()] * 12, share=1.0, kept=9)
+    for _ in range(30):
+        batches.batch(2, 0.0)
+    for _ in range(30):
+        batches.bare(1, look=False)
+    assert asked.looks == 3
+    for _ in range(12):
+        batches.bare(1)
+    assert asked.looks == 12

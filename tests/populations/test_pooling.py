@@ -146,3 +146,21 @@ def test_what_failed_once_has_failed():
     wrong = replace(failed(), device_s=1.0)
     found = pool([replace(passed(2.0), device_s=2.0), wrong, passed(2.0)])
     assert found == replace(wrong, device_s=3.0)
+
+
+def test_a_profile_is_kept_whichever_measurement_it_was_taken_in():
+    first = replace(
+        passed(1.0),
+        details={"diagnostics": {"cpp": 1, "bottleneck": 2}, "diagnosis": ["a"], "stages": 3},
+    )
+    known = {"cpp": 4, "bottleneck": 5, "counters": {"launches": 6}, "profiled": 7}
+    second = replace(passed(1.1), details={"diagnostics": known, "diagnosis": ["b"]})
+    found = pool([first, second, passed(1.2)]).details
+    assert found.pop("measurements")
+    assert found == {
+        "diagnostics": {"cpp": 1, "bottleneck": 2, "counters": {"launches": 6}, "profiled": 7},
+        "diagnosis": ["b"],
+        "stages": 3,
+    }
+    assert pool([second, first]).details["diagnosis"] == ["b"]
+    assert pool([first, first]).details["diagnosis"] == ["a"]

@@ -108,6 +108,8 @@ ROWS = (
         problem="product",
         trick="Says that launching takes long, skips the hold that it is given and computes then.",
         wins="What the judge takes off for the hold hides four fifths of the work.",
+        # By the driver's samples in verification. Where the work takes longer than launches may,
+        # it counts without the hold.
         caught=CHEATED,
         gains_nothing=True,
         layer="outside clock",

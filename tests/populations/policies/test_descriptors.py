@@ -86,11 +86,12 @@ def test_any_text_has_a_size(source):
     assert array_bytes(source) >= 0
 
 
-def test_launches_are_counted_or_read_off_the_source():
+def test_launches_are_read_off_the_source():
     twice = TRITON.replace("        return y\n", "        scale[(1,)](y, y, n)\n        return y\n")
     assert launches(described()) == "at most 1"
     assert launches(described(source=twice)) == "at most 2"
-    assert launches(described({"counters": {"launches": 7.0}})) == "above 4"
+    # Only elites are profiled: it must not make them of another kind.
+    assert launches(described({"counters": {"launches": 7.0}})) == "at most 1"
     assert launches(described(source="x = torch.compile(f)(y)\n")) == "at most 0"
     assert launches(described(source="x = (")) == UNKNOWN
 

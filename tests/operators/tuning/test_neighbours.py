@@ -6,7 +6,7 @@ from operators.operator import Inapplicable, Situation
 from operators.tuning import Tune
 from operators.tuning.elites import SPREAD
 from operators.tuning.expected import outlook
-from operators.tuning.neighbours import chosen, clipped, doubtful
+from operators.tuning.neighbours import chosen, doubtful
 from operators.tuning.space import space_of
 from populations.constraints import constraints, feasible
 from populations.parameters import values, with_values
@@ -54,7 +54,7 @@ def test_a_neighbour_is_no_copy_in_what_matters_to_nothing(study):
     assert any(sum(x != y for x, y in zip(point, other, strict=True)) == 1 for other in best)
 
 
-def test_turns_are_doubt_twice_value_and_improvement(study):
+def test_turns_are_doubt_twice_and_value_or_improvement(study):
     space, known = known_of(study)
     proposed = [chosen(space, study, known, turn) for turn in range(6)]
     assert {proposed[turn] for turn in (1, 2, 4, 5)} == {doubtful(space, study, known)}
@@ -80,8 +80,20 @@ def test_every_other_doubt_hears_of_slow_points_how_slow_they_were():
     assert sure.deviation[unseen] / sure.deviation[known] < (
         told.deviation[unseen] / told.deviation[known]
     )
-    assert [clipped(turn) for turn in range(6)] == [True, True, False] * 2
     assert min(told.mean) < min(sure.mean) - 0.1
+
+
+def test_the_tuner_asks_both_models_in_turn(monkeypatch):
+    asked = []
+
+    def heard(*args, clipped, **more):
+        asked.append(clipped)
+        return outlook(*args, clipped=clipped, **more)
+
+    monkeypatch.setattr("operators.tuning.tune.outlook", heard)
+    tuned(Tune(sampler="neighbours"), 1, SPREAD + 6)
+    assert SPREAD % 3 == 1
+    assert asked == [True, False, True, True, False, True]
 
 
 def test_without_a_neighbour_the_model_decides():

@@ -40,7 +40,7 @@ def live_lines(
         mine = [run for run in runs if run.arm == arm]
         if not mine:
             continue
-        near = [_first_near(run, NEAR * best) for run in mine]
+        near = [_first_near(run, NEAR * best, max(budgets)) for run in mine]
         line = Line(
             arm=arm,
             seeds=len(mine),
@@ -91,9 +91,10 @@ def _speedup(run: LiveRun, evaluations: int) -> float:
     return champion.measured[0] if champion and champion.measured else 0.0
 
 
-def _first_near(run: LiveRun, least: float) -> float:
-    good = (c.at for c in run.champions if c.measured and c.measured[0] >= least)
-    return next(good, math.inf)
+def _first_near(run: LiveRun, least: float, budget: int) -> float:
+    # Some runs may have gone on beyond the budget that all have reached.
+    named = (c for c in run.champions if c.at <= budget)
+    return next((c.at for c in named if c.measured and c.measured[0] >= least), math.inf)
 
 
 def _said(found: Sequence[Line]) -> str:

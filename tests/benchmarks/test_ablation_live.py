@@ -35,6 +35,8 @@ def test_lines_go_by_what_was_measured_once_more() -> None:
     assert greedy.ended == 1
     assert beam.found[4].value == 0.0
     assert beam.near.value == 12
+    (beam,), _ = live_lines([best], [4, 11], ["beam"])
+    assert math.isinf(beam.near.value)
 
 
 def test_the_figure_has_a_line_for_each_arm_that_ran() -> None:

@@ -1,15 +1,16 @@
 # A kernel found by evolutionary search; plain Python, needs torch and triton.
 # Use: from champion import ModelNew, constructed and called like the reference.
 #
-# speedup: 1.70x [1.69, 1.70] (95%) over the fastest baseline
-# fp32_b2048: 0.519 ms, max-autotune-no-cudagraphs 0.880 ms: 1.70x [1.69, 1.70]
-# kernel: #61, triton_transpose_tiles: tiles of conv1d_kernel the other way round
+# speedup: 1.17x [1.17, 1.18] (95%) over the fastest baseline
+# fp32_b2048: 0.752 ms, max-autotune-no-cudagraphs 0.882 ms: 1.17x [1.17, 1.18]
+# kernel: #107, triton_fuse_loops: one loop of start and tap; NUM_STAGES 2 to 3
 # computes: conv1d
-# made by: python -m evo.run experiments/conv1d.toml
+# made by: python -m evo.run experiments/conv1d.toml --set 'target.cuda.workloads=["fp32_b2048"]'
+#     --set budget.wall_s=240
 # device: NVIDIA H200
 # target: cuda
 # threads: 1
-# cores: 16
+# cores: 5
 # evo: 0.1.0
 # python: 3.12.3
 # kernel: 6.18.44-fc-v657-gpu
@@ -18,7 +19,8 @@
 # optuna: 5.0.0
 # deap: 1.4.4
 # driver: 580.159.04
-# confinement: process namespace, network namespace, read-only mounts, seccomp, resource limits
+# confinement: process-namespace, network-namespace, user (a number of its own), read-only-mounts,
+#     private-folder, landlock (version 7), seccomp, resource-limits, memory-watch
 
 """First Triton kernel for conv1d: one program computes all channels of a stretch of one sample."""
 
@@ -28,11 +30,10 @@ import triton
 import triton.language as tl
 from torch import nn
 
-BLOCK_L = 64  # tune: 32, 64, 128, 256
-BLOCK_IN = 64  # tune: 16, 32, 64, 128
+BLOCK_L = 256  # tune: 32, 64, 128, 256
+BLOCK_IN = 16  # tune: 16, 32, 64, 128
 NUM_WARPS = 8  # tune: 4, 8
-NUM_STAGES = 2  # tune: 1, 2, 3, 4
-PROGRAMS = 264  # tune: 132, 264, 396, 528, 792, 1056
+NUM_STAGES = 3  # tune: 1, 2, 3, 4
 
 
 @triton.jit
@@ -48,44 +49,36 @@ def conv1d_kernel(
     BLOCK_OUT: tl.constexpr,
     BLOCK_IN: tl.constexpr,
     BLOCK_L: tl.constexpr,
-    grid_0,
-    grid_1,
+    total,
 ):
     outs = tl.arange(0, BLOCK_OUT)
-    bias = tl.load(bias_ptr + outs, mask=outs < OUT, other=0.0)
-    all_w = ()
-    for tap_w in tl.static_range(0, TAPS, 1):
-        for start_w in tl.static_range(0, IN, BLOCK_IN):
-            ins_w = start_w + tl.arange(0, BLOCK_IN)
-            all_w = all_w + (tl.load(
-                w_ptr + outs[:, None] * IN + ins_w[None, :] + tap_w * (OUT * IN),
-                mask=(outs[:, None] < OUT) & (ins_w[None, :] < IN),
-                other=0.0,
-            ),)
-    for visit in tl.range(
-        tl.program_id(0), grid_0 * grid_1, tl.num_programs(0), num_stages=1
-    ):
-        batch = (visit // grid_1)
-        tile = (visit % grid_1)
-        places = tile * BLOCK_L + tl.arange(0, BLOCK_L)
-        acc = tl.zeros([BLOCK_OUT, BLOCK_L], dtype=tl.float32)
-        for start in tl.static_range(0, IN, BLOCK_IN):
-            for tap in tl.static_range(0, TAPS, 1):
-                at = places + (tap - TAPS // 2)
-                ins = start + tl.arange(0, BLOCK_IN)
-                w = all_w[tap * ((IN + BLOCK_IN - 1) // BLOCK_IN) + start // BLOCK_IN]
-                x = tl.load(
-                    x_ptr + batch * IN * LENGTH + ins[:, None] * LENGTH + at[None, :],
-                    mask=(ins[:, None] < IN) & (at[None, :] >= 0) & (at[None, :] < LENGTH),
-                    other=0.0,
-                )
-                acc = tl.dot(w, x, acc, input_precision="bf16x3")
-        acc = acc + bias.to(tl.float32)[:, None]
-        tl.store(
-            out_ptr + batch * OUT * LENGTH + outs[:, None] * LENGTH + places[None, :],
-            acc.to(out_ptr.dtype.element_ty),
-            mask=(((outs[:, None] < OUT)) | (BLOCK_OUT <= OUT)) & (places[None, :] < LENGTH),
+    flat = tl.program_id(0) * BLOCK_L + tl.arange(0, BLOCK_L)
+    batch = flat // LENGTH
+    places = flat % LENGTH
+    acc = tl.zeros([BLOCK_OUT, BLOCK_L], dtype=tl.float32)
+    for turn in range(((IN - 0 + BLOCK_IN - 1) // BLOCK_IN) * TAPS):
+        start = (turn // TAPS) * BLOCK_IN
+        tap = turn % TAPS
+        at = places + (tap - TAPS // 2)
+        ins = start + tl.arange(0, BLOCK_IN)
+        w = tl.load(
+            w_ptr + outs[:, None] * TAPS + ins[None, :] * (OUT * TAPS) + tap,
+            mask=(outs[:, None] < OUT) & (ins[None, :] < IN),
+            other=0.0,
         )
+        x = tl.load(
+            x_ptr + batch[None, :] * IN * LENGTH + ins[:, None] * LENGTH + at[None, :],
+            mask=(ins[:, None] < IN) & (at[None, :] >= 0) & (at[None, :] < LENGTH) & (flat[None, :] < total),
+            other=0.0,
+        )
+        acc = tl.dot(w, x, acc, input_precision="ieee")
+    bias = tl.load(bias_ptr + outs, mask=outs < OUT, other=0.0)
+    acc = acc + bias.to(tl.float32)[:, None]
+    tl.store(
+        out_ptr + batch[None, :] * OUT * LENGTH + outs[:, None] * LENGTH + places[None, :],
+        acc.to(out_ptr.dtype.element_ty),
+        mask=(outs[:, None] < OUT) & (places[None, :] < LENGTH) & (flat[None, :] < total),
+    )
 
 
 class ModelNew(nn.Module):
@@ -101,9 +94,9 @@ class ModelNew(nn.Module):
         outs, _, taps = self.weight.shape
         out = torch.empty((batch, outs, length), dtype=x.dtype, device=x.device)
         grid = (batch, triton.cdiv(length, BLOCK_L))
-        conv1d_kernel[(min(PROGRAMS, (batch) * (triton.cdiv(length, BLOCK_L))),)](
+        conv1d_kernel[(-(-((batch) * length) // BLOCK_L),)](
             x,
-            self.weight.reshape(-1, channels, taps).permute(2, 0, 1).contiguous(),
+            self.weight.reshape(-1, channels, taps).permute(1, 0, 2).contiguous(),
             self.bias,
             out,
             LENGTH=length,
@@ -115,7 +108,6 @@ class ModelNew(nn.Module):
             BLOCK_L=BLOCK_L,
             num_warps=NUM_WARPS,
             num_stages=NUM_STAGES,
-            grid_0=batch,
-            grid_1=triton.cdiv(length, BLOCK_L),
+            total=(batch) * length,
         )
         return out

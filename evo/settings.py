@@ -181,7 +181,7 @@ class TuningConfig:
 
     # "tpe": Optuna's estimator; "expected": expected improvement under a Gaussian process;
     # "elites": one of the best points with another choice of one parameter, at times that model;
-    # "neighbours": the neighbour of the best that a model knows least about, in turn with its best.
+    # "neighbours": that model in turn with the neighbour of the best that it knows least about.
     sampler: Literal["tpe", "expected", "elites", "neighbours"] = added("tpe")
     # Points that need no less than one that lacked resources come last.
     learn: bool = added(default=False)

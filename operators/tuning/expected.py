@@ -79,12 +79,11 @@ def outlook(
     under_way: Sequence[Point] = (),
     *,
     rough: bool = False,
-    clipped: bool = True,
 ) -> Outlook | None:
     """Model a skeleton; None where nothing has passed yet, or nothing is left.
 
-    How bad a bad point is says little about where the best one lies: unless told otherwise,
-    whatever is slower than the middle of those that passed counts as that, and so does what failed.
+    How bad a bad point is says little about where the best one lies: whatever is slower than the
+    middle of those that passed counts as that, and so does what failed.
 
     Args:
         space: The points of the skeleton.
@@ -92,12 +91,11 @@ def outlook(
         left: Points to choose from.
         under_way: Points of this skeleton that are being judged.
         rough: Whether a choice may be unlike both its neighbours.
-        clipped: Whether what is slow counts as the middle; else what failed counts as the slowest.
     """
     logs = [k.evaluation.speedup.log for k in study if k.evaluation.speedup]
     if not logs or not left:
         return None
-    floor = median(logs) if clipped else min(logs)
+    floor = median(logs)
     points, values, errors = [], [], []
     for kernel in _telling(study):
         speedup = kernel.evaluation.speedup

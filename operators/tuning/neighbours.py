@@ -3,14 +3,10 @@
 Expected improvement trusts its model: where the model is sure of a slow choice of one parameter it
 never looks whether that choice is the best one together with another. A change of one parameter
 drawn blindly does look (`operators.tuning.elites`), but much of what it draws is known in effect:
-of four choices that change nothing one tells all. So two trials of three go to the point that
+of four choices that change nothing one tells all. So every other trial goes to the point that
 differs in one parameter from one of the best and is the most uncertain under the model: uncertainty
 sampling (Lewis and Gale 1994) within the one-exchange neighbourhood (Hutter, Hoos and Stuetzle
 2007). There the model says only what it does not know, never that a point is not worth a trial.
-
-Two models doubt in turn. One counts what is slower than the middle as the middle: it tells the good
-points apart best, but takes a parameter that makes slow points slower for one that matters to
-nothing. The other counts every point as what it was.
 
 Of the other trials half have the largest expected improvement and half the largest expected value,
 which measures what lies close around the best, too well known to promise an improvement.
@@ -33,28 +29,19 @@ if TYPE_CHECKING:
 _DIGITS = 9
 
 
-def clipped(turn: int) -> bool:
-    """Whether what is slow counts as the middle in the model that a trial asks.
-
-    Args:
-        turn: How many trials were begun before this one.
-    """
-    return turn % 3 != 2
-
-
 def chosen(space: Space, study: Sequence[Kernel], known: Outlook, turn: int) -> Point:
     """The point of one trial.
 
     Args:
         space: The points.
         study: The judged kernels.
-        known: What the model of this turn (`clipped`) says of the points that are left.
+        known: What a model says of the points that are left.
         turn: How many trials were begun before this one.
     """
-    point = doubtful(space, study, known) if turn % 3 else None
+    point = doubtful(space, study, known) if turn % 2 else None
     if point is not None:
         return point
-    if turn % 6 == 3:
+    if turn % 4 == 2:
         return known.left[int(known.mean.round(_DIGITS).argmax())]
     return known.prospect().point
 

@@ -16,7 +16,7 @@ from operators.tuning.bounds import bounds_of
 from operators.tuning.elites import EVERY, SPREAD, exchanged, spread
 from operators.tuning.expected import Outlook, outlook
 from operators.tuning.inheritance import certain_speedup
-from operators.tuning.neighbours import chosen, clipped
+from operators.tuning.neighbours import chosen
 from operators.tuning.room import Room
 from operators.tuning.space import Point, Space, space_of
 from operators.tuning.survivors import Survivor, entitled, survivors
@@ -90,8 +90,8 @@ class Tune:
             startup_trials: Kernels of a skeleton before which points are drawn evenly.
             sampler: "tpe", Optuna's estimator; "expected", the largest expected improvement
                 under a Gaussian process; "elites", one of the best points with another choice of
-                one parameter, in turn with either of them; "neighbours", the least known neighbour
-                of the best, in turn with what the model promises. Where trials are
+                one parameter, in turn with either of them; "neighbours", the largest expected
+                improvement in turn with the least known neighbour of the best. Where trials are
                 shared, the largest expected improvement decides in any case.
             learn: Whether points that are likely to need more than the device has, as far as
                 siblings show it, come last (`operators.tuning.bounds`).
@@ -150,10 +150,9 @@ class Tune:
     def _ask(self, study: _Study, rng: random.Random) -> Point | None:
         begun = len(study.kernels) + len(study.under_way)
         if study.over is not None or self._asks_model(begun):
-            doubting = self._sampler == "neighbours" and study.over is None
-            known = self._outlook(study, clip=clipped(begun) if doubting else True)
+            known = self._outlook(study)
             if known is not None:
-                if doubting:
+                if self._sampler == "neighbours" and study.over is None:
                     return chosen(study.space, study.kernels, known, begun)
                 return known.prospect(study.over).point
         if self._sampler in _SPREADING and (
@@ -181,19 +180,16 @@ class Tune:
             return begun >= SPREAD
         return self._sampler == "elites" and begun >= SPREAD and begun % EVERY == 0
 
-    def _outlook(self, study: _Study, *, clip: bool = True) -> Outlook | None:
+    def _outlook(self, study: _Study) -> Outlook | None:
         logs = tuple(
             (k.number, s.log if (s := k.evaluation.speedup) else None) for k in study.kernels
         )
-        key = (study.kernel.number, logs, tuple(study.under_way), clip)
+        key = (study.kernel.number, logs, tuple(study.under_way))
         if key not in self._outlooks:
             if len(self._outlooks) >= _KEPT:
                 self._outlooks.clear()
             self._outlooks[key] = _outlook(
-                study,
-                random.Random(f"{logs[-1]}:{len(logs)}"),
-                rough=self._sampler in _SPREADING,
-                clip=clip,
+                study, random.Random(f"{logs[-1]}:{len(logs)}"), rough=self._sampler in _SPREADING
             )
         return self._outlooks[key]
 
@@ -218,10 +214,10 @@ class Tune:
         return replace(known[first][0], over=over)
 
 
-def _outlook(study: _Study, rng: random.Random, *, rough: bool, clip: bool) -> Outlook | None:
+def _outlook(study: _Study, rng: random.Random, *, rough: bool) -> Outlook | None:
     passed = sorted((k for k in study.kernels if k.passed), key=certain_speedup, reverse=True)
     left = study.room.points(rng, [study.space.point(kernel) for kernel in passed[:_AROUND]])
-    return outlook(study.space, study.kernels, left, study.under_way, rough=rough, clipped=clip)
+    return outlook(study.space, study.kernels, left, study.under_way, rough=rough)
 
 
 def _variation(study: _Study, point: Point) -> Variation:

@@ -7,53 +7,16 @@ import dataclasses
 import re
 import tomllib
 from pathlib import Path
-from types import MappingProxyType
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from evo.config import LANGUAGES, Config, load_config
-from evo.settings import TABLES, DeviceConfig, added
+from evo.settings import TABLES, DeviceConfig
 from evo.strict import to_toml
-from operators.llm.settings import ModelSettings
 from populations.errors import ConfigError
-
-MINIMAL = '[problem]\npath = "problem.py"\n[budget]\nevaluations = 10\n'
-FULL = (
-    MINIMAL
-    + """
-[target]
-device = "cpu"
-threads = 3
-[target.cpu]
-workloads = ["a", "b"]
-[target.cuda]
-baselines = ["eager"]
-[seeds]
-cpp = "seed.py"
-triton = "inductor"
-[search]
-edits = 2
-selection = "best"
-[operators.weights]
-hoist = 0.5
-"""
-)
-
-
-@pytest.fixture
-def experiment(tmp_path):
-    """Write an experiment file among the files that it names."""
-    (tmp_path / "problem.py").write_text("problem")
-    (tmp_path / "seed.py").write_text("seed")
-    path = tmp_path / "toy.toml"
-
-    def write(text: str = MINIMAL) -> Path:
-        path.write_text(text, encoding="utf-8")
-        return path
-
-    return write
+from tests.evo.experiments import FULL, MINIMAL, MODELS
 
 
 def refused(path: Path, *overrides: str) -> str:
@@ -230,64 +193,6 @@ def test_what_is_written_is_toml(data):
     assert tomllib.loads(to_toml(data)) == data
 
 
-def flipped(value):
-    """Another value of the same type."""
-    if isinstance(value, Path):
-        return value.with_name("other.py")
-    if value is None:
-        return Path(__file__)
-    if isinstance(value, (dict, MappingProxyType)):
-        return {**value, "extra": 2.5}
-    if isinstance(value, tuple):
-        return (*value, "extra")
-    return f"{value}!" if isinstance(value, str) else value + 1
-
-
-def variants(config: Config):
-    """Every configuration that differs in one field, with the field's place."""
-
-    def changed(record, where):
-        for field in dataclasses.fields(record):
-            value = getattr(record, field.name)
-            if dataclasses.is_dataclass(value):
-                inner = changed(value, f"{where}{field.name}.")
-            else:
-                inner = [(f"{where}{field.name}", flipped(value))]
-            for place, new in inner:
-                yield place, dataclasses.replace(record, **{field.name: new})
-
-    yield from changed(config, "")
-
-
-def test_every_field_but_the_budget_tells_experiments_apart(experiment, tmp_path):
-    (tmp_path / "other.py").write_text("another problem")
-    config = load_config(experiment(FULL))
-    seeds = {**config.seeds, "python": tmp_path / "other.py"}
-    found = dict(variants(dataclasses.replace(config, seeds=config.seeds)))
-    found["seeds"] = dataclasses.replace(config, seeds=seeds)
-    found["models"] = dataclasses.replace(config, models=(ModelSettings("local"),))
-    origin = {"path", "name", "overrides"}
-    assert {place.partition(".")[0] for place in found} == {*TABLES, "seeds", "models", *origin}
-    same = {place for place, other in found.items() if other.fingerprint() == config.fingerprint()}
-    budget = {f"budget.{field.name}" for field in dataclasses.fields(config.budget)}
-    assert same == {*budget, *origin}
-
-
-MODELS = """
-[[models]]
-name = "local"
-base_url = "http://localhost:8000/v1"
-price_out = 2.5
-temperature = 0.7
-
-[[models]]
-name = "people"
-provider = "exchange"
-directory = "answers"
-command = ["cat"]
-"""
-
-
 def test_models_are_read_and_read_back(experiment, tmp_path):
     config = load_config(experiment(FULL + MODELS))
     local, people = config.models
@@ -297,14 +202,6 @@ def test_models_are_read_and_read_back(experiment, tmp_path):
     again = tmp_path / "again.toml"
     again.write_text(config.text)
     assert load_config(again).models == config.models
-
-
-def test_what_a_model_costs_and_where_it_is_does_not_tell_experiments_apart(experiment):
-    one = load_config(experiment(FULL + MODELS))
-    moved = MODELS.replace("localhost:8000", "elsewhere:1").replace("2.5", "3.5")
-    assert load_config(experiment(FULL + moved)).fingerprint() == one.fingerprint()
-    other = MODELS.replace('"local"', '"other"')
-    assert load_config(experiment(FULL + other)).fingerprint() != one.fingerprint()
 
 
 @pytest.mark.parametrize(
@@ -327,58 +224,6 @@ def test_a_wrong_model_is_told_in_one_line(experiment, text, words):
     assert "\n" not in str(caught.value)
 
 
-def test_the_contents_of_files_tell_experiments_apart(experiment, tmp_path):
-    path = experiment(FULL)
-    before = load_config(path).fingerprint()
-    (tmp_path / "seed.py").write_text("another seed")
-    changed = load_config(path).fingerprint()
-    assert changed != before
-    (tmp_path / "problem.py").write_text("another problem")
-    assert load_config(path).fingerprint() not in (before, changed)
-
-
-def test_where_files_lie_does_not_tell_experiments_apart(experiment, tmp_path):
-    config = load_config(experiment(FULL))
-    moved = tmp_path / "moved"
-    moved.mkdir()
-    for name in ("problem.py", "seed.py", "toy.toml"):
-        (moved / name).write_bytes((tmp_path / name).read_bytes())
-    assert load_config(moved / "toy.toml").fingerprint() == config.fingerprint()
-
-
-def test_which_seed_is_a_file_tells_experiments_apart(experiment):
-    one = load_config(experiment(FULL))
-    swapped = ['seeds.cpp="inductor"', 'seeds.triton="seed.py"']
-    assert load_config(experiment(FULL), swapped).fingerprint() != one.fingerprint()
-
-
-@dataclasses.dataclass(frozen=True)
-class Later:
-    """A table that later versions have grown."""
-
-    topology: str = added("ring")
-    interval: int = added(5, absent=0)
-
-
-@dataclasses.dataclass(frozen=True)
-class Grown(Config):
-    """A configuration of a later version."""
-
-    later: Later = Later()
-
-
-def test_a_key_that_is_added_leaves_the_experiments_of_before_as_they_were(experiment):
-    before = load_config(experiment(FULL))
-    values = {f.name: getattr(before, f.name) for f in dataclasses.fields(before)}
-    grown = Grown(**values, later=Later(interval=0))
-    assert grown.fingerprint() == before.fingerprint()
-    assert grown.text == before.text + '\n[later]\ntopology = "ring"\ninterval = 0\n'
-    # A default that is another than what was done before the key was there tells them apart.
-    others = [Later(), Later("random", 0)]
-    found = [Grown(**values, later=later).fingerprint() for later in others]
-    assert len({*found, before.fingerprint()}) == 3
-
-
 names = st.sampled_from(
     sorted(
         {
@@ -390,6 +235,8 @@ names = st.sampled_from(
         }
     )
 ) | st.text(max_size=8)
+
+
 scalars = (
     st.booleans()
     | st.integers()
@@ -399,6 +246,8 @@ scalars = (
     | st.sampled_from(["problem.py", "inductor", "x" * 300, "a/../../b", "\0", "cpu"])
     | st.datetimes().map(str)
 )
+
+
 tables = st.recursive(
     scalars | st.lists(scalars, max_size=3),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(names, inner, max_size=4),

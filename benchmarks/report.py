@@ -25,7 +25,7 @@ INSERT_S = 0.001
 # Of Triton's do_bench.
 APART = 0.03
 _MB = 1 << 20
-_TUNERS = ("tpe", "expected", "elites")
+_TUNERS = ("tpe", "expected", "elites", "neighbours")
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ import runpy
 import statistics as stdlib
 import sys
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -172,6 +172,42 @@ def of_landscape(path: Path) -> dict[str, Table]:
             )
         name = "+".join((landscape.name, *variant.edits))
         found[name] = Table(variant.source, landscape.device, entries)
+    return found
+
+
+def joined(path: Path, fewest: int) -> dict[str, Table]:
+    """Larger tables from a landscape: its variants with the same parameters, edits as flags.
+
+    What was not measured counts as failed.
+
+    Args:
+        path: The landscape (`.npz`).
+        fewest: Points that a table must have.
+
+    Returns:
+        Tables whose modules are no more than marked values, by the edits that all variants have.
+    """
+    found, alike = {}, defaultdict[str, dict[frozenset[str], Table]](dict)
+    for name, table in of_landscape(path).items():
+        marks = "".join(
+            f"{p.name} = {p.choices[0]!r}  # tune: {', '.join(map(repr, p.choices))}\n"
+            for p in parameters(table.source)
+        )
+        alike[marks][frozenset(name.split("+"))] = table
+    for marks, tables in alike.items():
+        common = frozenset.intersection(*tables)
+        flags = sorted(frozenset.union(*tables) - common)
+        source = "".join(f"{flag} = False  # tune: False, True\n" for flag in flags) + marks
+        missing = entry_of(Outcome.RUNTIME_ERROR, "not measured", (), 1.0)
+        points = itertools.product(*(p.choices for p in parameters(source)))
+        entries = dict.fromkeys(points, missing) | {
+            (*(flag in edits for flag in flags), *point): entry
+            for edits, table in tables.items()
+            for point, entry in table.entries.items()
+        }
+        if len(entries) >= fewest:
+            device = next(iter(tables.values())).device
+            found["+".join((*sorted(common), "any"))] = Table(source, device, entries)
     return found
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.tables import FOLDER, Table, load, of_landscape
+from benchmarks.tables import FOLDER, Table, joined, load, of_landscape
 from operators.operator import Situation, Variation
 from operators.tuning import Tune
 from populations.kernel import Candidate, Kernel
@@ -24,6 +24,7 @@ from populations.lineage import Lineage
 SHARE = 0.15
 NEAR = 0.01
 FEWEST = 200
+JOINED = 500
 FINALISTS = 3
 FINAL_PAIRS = 60
 ATTEMPTS = 60
@@ -66,10 +67,16 @@ def measure(
 
 
 def _tables(paths: Sequence[Path]) -> Iterator[tuple[str, Table]]:
-    """Every table of enough points; a landscape holds one for each variant."""
+    """Every table of enough points.
+
+    A landscape holds one for each variant, and where its variants are small, one for those that
+    have the same parameters.
+    """
     for path in paths:
         if path.suffix == ".npz":
             found = of_landscape(path)
+            if all(len(table.entries) < FEWEST for table in found.values()):
+                found = joined(path, JOINED)
             yield from ((n, table) for n, table in found.items() if len(table.entries) >= FEWEST)
         else:
             yield path.name.partition(".")[0], load(path)
@@ -155,5 +162,6 @@ SAMPLERS: dict[str, Callable[[], Tune]] = {
     "tpe": lambda: Tune(sampler="tpe"),
     "expected": lambda: Tune(sampler="expected"),
     "elites": lambda: Tune(sampler="elites"),
+    "neighbours": lambda: Tune(sampler="neighbours"),
     "exhaustive": Tune,
 }

@@ -180,8 +180,9 @@ class TuningConfig:
     """[tuning]: how launch parameters of survivors are searched."""
 
     # "tpe": Optuna's estimator; "expected": expected improvement under a Gaussian process;
-    # "elites": one of the best points with another choice of one parameter, at times that model.
-    sampler: Literal["tpe", "expected", "elites"] = added("tpe")
+    # "elites": one of the best points with another choice of one parameter, at times that model;
+    # "neighbours": that model in turn with the neighbour of the best that it knows least about.
+    sampler: Literal["tpe", "expected", "elites", "neighbours"] = added("tpe")
     # Points that need no less than one that lacked resources come last.
     learn: bool = added(default=False)
     # Whose parameters a trial is spent on: the chosen parent's; of the best skeletons the one that

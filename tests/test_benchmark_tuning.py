@@ -72,7 +72,9 @@ def test_without_quiet_rounds_the_middle_of_the_measurements_counts(tmp_path):
     assert tables.load(path).best == pytest.approx(0.5 - 0.02, abs=1e-3)
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe", "expected", "elites", "exhaustive"])
+@pytest.mark.parametrize(
+    "sampler", ["random", "tpe", "expected", "elites", "neighbours", "exhaustive"]
+)
 def test_every_sampler_is_scored(file, sampler):
     table = tables.load(file)
     trials = 40 if sampler == "exhaustive" else 12
@@ -115,6 +117,20 @@ def test_the_shipped_cuda_table_is_whole():
     failed = [e for e in table.entries.values() if not e.log_ratios]
     assert len(failed) == 48
     assert all("shared memory" in e.text for e in failed)
+
+
+def test_variants_with_the_same_parameters_are_one_larger_table():
+    path = Path("experiments/landscapes/conv1d_cpu.npz")
+    ((name, table),) = tuning._tables([path])
+    assert name == "conv1d_cpu+jam+pad+tile+vectors+any"
+    marked = {p.name: p.choices for p in parameters(table.source)}
+    assert len(table.entries) == math.prod(map(len, marked.values())) == 672
+    variants = tables.of_landscape(path)
+    alone = variants["conv1d_cpu+pad+tile+vectors+exchange+jam+taps"]
+    flags = {"exchange": True, "pack": False, "taps": True}
+    for point, entry in alone.entries.items():
+        named = flags | dict(zip((p.name for p in parameters(alone.source)), point, strict=True))
+        assert table.log(table.at(tuple(named[name] for name in marked))) == entry.log
 
 
 def test_points_are_measured_once_a_turn():

@@ -9,6 +9,7 @@ tpe.py          Optuna's tree-structured Parzen estimator
 surrogate.py    a Gaussian process over a space
 expected.py     the point with the largest expected improvement under it
 elites.py       one of the best points with another choice of one parameter
+neighbours.py   the neighbour of one of the best that a model knows least about
 inheritance.py  a child begins at its parent's best point
 early.py        when a trial need not be timed to the end
 record.py       a judged kernel as a trial

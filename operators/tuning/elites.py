@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 SPREAD = 10
 # Of so many trials one is the Gaussian process's, one the Parzen estimator's.
 EVERY = 4
-# Of the points that passed, this share and so many at least are changed.
+# Of the points that passed, this share and so many at least are the best.
 _SHARE, _FEWEST = 0.2, 4
 # Points of which the one that is least like the known ones is taken.
 _OFFERED = 64
@@ -64,6 +64,12 @@ def spread(space: Space, known: Sequence[Point], room: Room, rng: random.Random)
     return min(offered, key=seen, default=None)
 
 
+def best_of(space: Space, study: Sequence[Kernel]) -> list[Point]:
+    """The best fifth of the points that passed, and four at least, best first."""
+    passed = sorted((k for k in study if k.passed), key=certain_speedup, reverse=True)
+    return [space.point(k) for k in passed[: max(_FEWEST, int(_SHARE * len(passed)))]]
+
+
 def exchanged(
     space: Space, study: Sequence[Kernel], room: Room, rng: random.Random
 ) -> Point | None:
@@ -78,8 +84,7 @@ def exchanged(
         room: Those that may be proposed.
         rng: Draws the point, the parameter and its choice.
     """
-    passed = sorted((k for k in study if k.passed), key=certain_speedup, reverse=True)
-    best = [space.point(k) for k in passed[: max(_FEWEST, int(_SHARE * len(passed)))]]
+    best = best_of(space, study)
     weights = effects(space, study)
     for _ in range(_DRAWS if best and any(weights) else 0):
         point = rng.choice(best)

@@ -16,6 +16,7 @@ from operators.tuning.bounds import bounds_of
 from operators.tuning.elites import EVERY, SPREAD, exchanged, spread
 from operators.tuning.expected import Outlook, outlook
 from operators.tuning.inheritance import certain_speedup
+from operators.tuning.neighbours import chosen
 from operators.tuning.room import Room
 from operators.tuning.space import Point, Space, space_of
 from operators.tuning.survivors import Survivor, entitled, survivors
@@ -30,10 +31,12 @@ if TYPE_CHECKING:
     from populations.kernel import Kernel
     from populations.lineage import Lineage
 
-Sampler = Literal["tpe", "expected", "elites"]
+Sampler = Literal["tpe", "expected", "elites", "neighbours"]
 Share = Literal["parent", "promise", "halving"]
 # Neighbours of so many of the best points are looked at in a space that is too large to be listed.
 _AROUND = 10
+# Samplers that begin with points spread over the choices.
+_SPREADING = ("elites", "neighbours")
 _KEPT = 256
 _MARKED = "no launch parameter is marked"
 _MEASURED = "every point of the launch parameters is measured"
@@ -87,8 +90,9 @@ class Tune:
             startup_trials: Kernels of a skeleton before which points are drawn evenly.
             sampler: "tpe", Optuna's estimator; "expected", the largest expected improvement
                 under a Gaussian process; "elites", one of the best points with another choice of
-                one parameter, in turn with either of them. Where trials are shared, the
-                largest expected improvement decides in any case.
+                one parameter, in turn with either of them; "neighbours", the largest expected
+                improvement in turn with the least known neighbour of the best. Where trials are
+                shared, the largest expected improvement decides in any case.
             learn: Whether points that are likely to need more than the device has, as far as
                 siblings show it, come last (`operators.tuning.bounds`).
             share: Whose point is changed: with "parent" the given one's; with "promise" that of
@@ -148,13 +152,16 @@ class Tune:
         if study.over is not None or self._asks_model(begun):
             known = self._outlook(study)
             if known is not None:
+                if self._sampler == "neighbours" and study.over is None:
+                    return chosen(study.space, study.kernels, known, begun)
                 return known.prospect(study.over).point
-        if self._sampler == "elites":
-            if begun < SPREAD or not any(kernel.passed for kernel in study.kernels):
-                known_points = [*map(study.space.point, study.kernels), *study.under_way]
-                return spread(study.space, known_points, study.room, rng)
-            if begun % EVERY != EVERY // 2:
-                return exchanged(study.space, study.kernels, study.room, rng)
+        if self._sampler in _SPREADING and (
+            begun < SPREAD or not any(kernel.passed for kernel in study.kernels)
+        ):
+            known_points = [*map(study.space.point, study.kernels), *study.under_way]
+            return spread(study.space, known_points, study.room, rng)
+        if self._sampler == "elites" and begun % EVERY != EVERY // 2:
+            return exchanged(study.space, study.kernels, study.room, rng)
         if self._sampler != "expected":
             answer, wanted = tpe(
                 study.space,
@@ -169,6 +176,8 @@ class Tune:
     def _asks_model(self, begun: int) -> bool:
         if self._sampler == "expected":
             return begun >= self._startup_trials
+        if self._sampler == "neighbours":
+            return begun >= SPREAD
         return self._sampler == "elites" and begun >= SPREAD and begun % EVERY == 0
 
     def _outlook(self, study: _Study) -> Outlook | None:
@@ -180,7 +189,7 @@ class Tune:
             if len(self._outlooks) >= _KEPT:
                 self._outlooks.clear()
             self._outlooks[key] = _outlook(
-                study, random.Random(f"{logs[-1]}:{len(logs)}"), rough=self._sampler == "elites"
+                study, random.Random(f"{logs[-1]}:{len(logs)}"), rough=self._sampler in _SPREADING
             )
         return self._outlooks[key]
 

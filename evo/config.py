@@ -92,6 +92,9 @@ class Config:
         tables["problem"] = _content(self.problem.path)
         # Where a model is, what it costs and how patient we are with it decide no kernel.
         tables["models"] = [{key: m[key] for key in _TELLING} for m in tables["models"]]
+        if not self.models:
+            # Only models make kernels of none.
+            tables.get("operators", {}).pop("drafts", None)
         tables["seeds"] = {language: _content(seed) for language, seed in self.seeds.items()}
         if self.evaluation.landscape is not None:
             tables["evaluation"]["landscape"] = _digest(self.evaluation.landscape)

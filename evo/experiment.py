@@ -283,6 +283,7 @@ def build_search(
         evaluation_usd=config.operators.evaluation_usd,
         novelty=novelty(config),
         first=beginners(config, operators),
+        rivals=config.operators.drafts == "champion",
         facts=store.meta("device_facts") or {},
         early_stop=config.tuning.early_stop,
     )

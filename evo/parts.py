@@ -39,6 +39,8 @@ class Parts:
         novelty: What counts as known.
         first: Names of the operators that propose alone until a kernel has passed; none where
             there are seeds.
+        rivals: Whether a kernel without parents must beat the champion for its operator to be
+            credited with more than a kernel that passed.
         facts: What is known of the device, by the names of `populations.constraints.FACTS`.
         early_stop: A tuner's trial that is slower than this share of its skeleton's best point is
             not timed to the end; 0: every one is.
@@ -57,5 +59,6 @@ class Parts:
     evaluation_usd: float = 0.01
     novelty: Novelty = field(default_factory=Novelty)
     first: frozenset[str] = frozenset()
+    rivals: bool = True
     facts: Mapping[str, Value] = field(default_factory=dict)
     early_stop: float = 0.0

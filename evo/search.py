@@ -355,8 +355,8 @@ class Search:
         for change in self.parts.policy.insert(kernel):
             self._keep(change)
         parents = [self.lineage.get(number) for number in kernel.candidate.parents]
-        if self.parts.first and not parents:
-            # Without seeds a first kernel is to beat the best so far; the very first beats nobody.
+        if not parents and (self.parts.rivals or self.parts.first):
+            # The very first of a run without seeds beats nobody.
             parents = [self.champion] if self.champion else []
         if parents or not self.parts.first:
             self.parts.credit.record(kernel, parents, asking=self._asking(kernel.number))

@@ -171,6 +171,9 @@ class OperatorsConfig:
     tune: float = 0.35
     # What an evaluation is worth: operators that ask models are credited per cost.
     evaluation_usd: float = at_least(1e-6, 0.01)
+    # Whom a kernel that a model made of none must beat for its operator to earn more than one that
+    # passed; "nobody": it earns everything by passing.
+    drafts: Literal["champion", "nobody"] = added("champion", absent="nobody")
     model: float = 2.0  # scales all operators that ask a model, where there are [[models]]
     weights: Mapping[str, float] = field(default_factory=lambda: types.MappingProxyType({}))
 

@@ -52,7 +52,13 @@ def test_every_field_but_the_budget_tells_experiments_apart(experiment, tmp_path
     assert {place.partition(".")[0] for place in found} == {*TABLES, "seeds", "models", *origin}
     same = {place for place, other in found.items() if other.fingerprint() == config.fingerprint()}
     budget = {f"budget.{field.name}" for field in dataclasses.fields(config.budget)}
-    assert same == {*budget, *origin}
+    assert same == {*budget, *origin, "operators.drafts"}
+
+
+def test_drafts_tell_experiments_apart_where_models_draft(experiment):
+    path = experiment(FULL + MODELS)
+    one, other = (load_config(path, [f'operators.drafts="{d}"']) for d in ("champion", "nobody"))
+    assert one.fingerprint() != other.fingerprint()
 
 
 def test_what_a_model_costs_and_where_it_is_does_not_tell_experiments_apart(experiment):

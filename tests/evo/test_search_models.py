@@ -375,3 +375,30 @@ def test_a_search_without_seeds_ends_when_nothing_comes(tmp_path):
     found, reason, _ = unseeded(tmp_path, Drafted(useless=1000))
     assert reason == "no kernel came of 60 proposals"
     assert found[0] == []
+
+
+@pytest.mark.parametrize("rivals", [True, False])
+def test_with_seeds_a_draft_is_to_beat_the_champion_unless_it_need_not(tmp_path, rivals):
+    operator = Drafted(useless=0)
+    credit = Credit(priors={"front": 1.0, "draft": 1.0})
+    before = credit.probabilities()["draft"]
+    with create(tmp_path) as store:
+        made = search(
+            store,
+            Immediate(),
+            in_flight=1,
+            parts={
+                "operators": {**operators(), "draft": operator},
+                "credit": credit,
+                "desk": desk(store, ScriptedAnswerer(lambda asked: f"{asked.proposal}")),
+                "rivals": rivals,
+            },
+            evaluations=12,
+        )
+        made.run(seeds())
+        drafted = [c for c in store.candidates() if c.operator == "draft"]
+        passed = [store.evaluation(c.number).passed for c in drafted]
+    # Each of them is as fast as the seed, and no faster than what came of it.
+    assert passed
+    assert all(passed)
+    assert (credit.probabilities()["draft"] < before) == rivals

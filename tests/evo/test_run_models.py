@@ -6,6 +6,7 @@ import json
 import re
 import sqlite3
 import sys
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -94,21 +95,29 @@ def test_the_champion_is_profiled_and_the_next_prompt_says_so(asked):
     assert "profile of a call on small: own" in report
 
 
+@contextmanager
+def copied(run, folder):
+    """A run's database in another folder, to be changed there."""
+    with (
+        closing(sqlite3.connect(run / "run.db")) as old,
+        closing(sqlite3.connect(folder / "run.db")) as copy,
+        copy,
+    ):
+        old.backup(copy)
+        yield copy
+
+
 def test_profiles_are_no_part_of_the_lineage(asked, tmp_path):
     folder, _ = asked
-    with sqlite3.connect(folder / "runs/models/run.db") as old:
-        copy = sqlite3.connect(tmp_path / "run.db")
-        old.backup(copy)
     forgotten = 0
-    for key, text in copy.execute("SELECT rowid, details FROM evaluations").fetchall():
-        details = json.loads(text)
-        for name in ("counters", "profiled"):
-            forgotten += details["diagnostics"].pop(name, None) is not None
-        details.pop("diagnosis")
-        values = (json.dumps(details), key)
-        copy.execute("UPDATE evaluations SET details = ? WHERE rowid = ?", values)
-    copy.commit()
-    copy.close()
+    with copied(folder / "runs/models", tmp_path) as copy:
+        for key, text in copy.execute("SELECT rowid, details FROM evaluations").fetchall():
+            details = json.loads(text)
+            for name in ("counters", "profiled"):
+                forgotten += details["diagnostics"].pop(name, None) is not None
+            details.pop("diagnosis")
+            values = (json.dumps(details), key)
+            copy.execute("UPDATE evaluations SET details = ? WHERE rowid = ?", values)
     assert forgotten >= 2
     toml = folder / "models.toml"
     status, out, err = evo(tmp_path, toml, cwd=tmp_path, module="evo.replay")
@@ -126,12 +135,8 @@ def test_the_run_is_grown_again_without_model_and_device(asked):
 
 def test_another_answer_is_another_lineage(asked, tmp_path):
     folder, _ = asked
-    with sqlite3.connect(folder / "runs/models/run.db") as old:
-        copy = sqlite3.connect(tmp_path / "run.db")
-        old.backup(copy)
-    copy.execute("UPDATE calls SET text = replace(text, 'a constant more', 'a lie')")
-    copy.commit()
-    copy.close()
+    with copied(folder / "runs/models", tmp_path) as copy:
+        copy.execute("UPDATE calls SET text = replace(text, 'a constant more', 'a lie')")
     status, out, _ = evo(tmp_path, folder / "models.toml", cwd=tmp_path, module="evo.replay")
     assert status == 1
     assert "differs" in out
@@ -154,6 +159,7 @@ def drafts(tmp_path, answer, **changes):
 # Makes a kernel of nothing: the first answer holds none, and every third kernel is wrong.
 DRAFT = f"""
 import sys
+from contextlib import closing, contextmanager
 from pathlib import Path
 sys.stdin.read()
 counter = Path(__file__).with_name("count")
@@ -221,6 +227,7 @@ def test_without_seeds_somebody_must_draft(tmp_path):
 
 PYTHON = """
 import sys
+from contextlib import closing, contextmanager
 sys.stdin.read()
 print('''Rationale: torch has it
 

@@ -159,7 +159,6 @@ def drafts(tmp_path, answer, **changes):
 # Makes a kernel of nothing: the first answer holds none, and every third kernel is wrong.
 DRAFT = f"""
 import sys
-from contextlib import closing, contextmanager
 from pathlib import Path
 sys.stdin.read()
 counter = Path(__file__).with_name("count")
@@ -227,7 +226,6 @@ def test_without_seeds_somebody_must_draft(tmp_path):
 
 PYTHON = """
 import sys
-from contextlib import closing, contextmanager
 sys.stdin.read()
 print('''Rationale: torch has it
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import trivial
-from benchmarks.tree import tree
+from benchmarks.tree import RUNNER, tree
 from evo.experiment import evaluation_spec
 from evo.tables import text_table
 from fitness.pool import LocalPool
@@ -199,7 +199,8 @@ def _settled(pool: LocalPool) -> set[int]:
 
 def _processes() -> set[int]:
     """The server, the baselines and the judges; no candidate is at work."""
-    return set(tree(os.getpid())) - {os.getpid()}
+    found = tree(os.getpid())
+    return {pid for pid, process in found.items() if process.name != RUNNER} - {os.getpid()}
 
 
 def _judged(

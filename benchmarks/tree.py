@@ -12,6 +12,8 @@ from pathlib import Path
 from fitness.telemetry import busy_s
 
 _TICKS = os.sysconf("SC_CLK_TCK")
+# What a candidate's process is called, also while it waits for its candidate.
+RUNNER = "evo-runner"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,7 @@ class Process:
         own_s: CPU seconds of its own, (in user code, in the kernel).
         ended_s: The same of its children that ended and were waited for, theirs included.
         began: When it began, in clock ticks.
+        name: As `ps` shows it.
     """
 
     pid: int
@@ -31,6 +34,7 @@ class Process:
     own_s: tuple[float, float]
     ended_s: tuple[float, float]
     began: int
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +107,7 @@ def cpu_by_part(root: int, *, workers: int) -> CpuByPart:
     # A pool that was started just now is the youngest child.
     outer = max((p for p in found.values() if p.parent == root), key=_age)
     (inner,) = (p for p in found.values() if p.parent == outer.pid)
-    children = (p for p in found.values() if p.parent == inner.pid)
+    children = (p for p in found.values() if p.parent == inner.pid and p.name != RUNNER)
     baselines, *others = sorted(children, key=_age)
     return CpuByPart(
         search=found[root].own_s,
@@ -176,7 +180,8 @@ def _everyone() -> Iterator[Process]:
             continue
         with suppress(OSError):
             # The name in brackets may hold anything.
-            words = Path(entry.path, "stat").read_bytes().rpartition(b")")[2].split()
+            head, _, rest = Path(entry.path, "stat").read_bytes().rpartition(b")")
+            words = rest.split()
             user, system, ended_user, ended_system = (int(w) / _TICKS for w in words[11:15])
             yield Process(
                 pid=int(entry.name),
@@ -184,6 +189,7 @@ def _everyone() -> Iterator[Process]:
                 own_s=(user, system),
                 ended_s=(ended_user, ended_system),
                 began=int(words[19]),
+                name=head.partition(b"(")[2].decode(errors="replace"),
             )
 
 

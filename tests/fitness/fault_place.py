@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.tree import RUNNER
 from fitness.pool import LocalPool
 from fitness.spec import EvaluationSpec
 from populations.kernel import Candidate
@@ -45,10 +46,6 @@ class ModelNew(nn.Module):
         misbehave()
         return a + b
 """
-
-
-# As a process that waits for a candidate is called.
-RUNNER = "evo-runner"
 
 
 @dataclass(frozen=True)

@@ -9,16 +9,13 @@ the verdict; the candidate is in another process, the baselines in a third.
 from __future__ import annotations
 
 import random
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 from fitness import policy, statistics, timing
-from fitness.attendant import Attendant
 from fitness.baselines import BaselineClient, BaselineTable
 from fitness.batches import LATE_LOOKS
 from fitness.binaries import KEY, Repeat, cpp_key, triton_key
@@ -35,11 +32,11 @@ from fitness.elites import STAGE, Bar
 from fitness.evaluator import NOWHERE
 from fitness.interview import put
 from fitness.lease import DeviceLease
-from fitness.process import CandidateProcess, Fault, Vacancy, work_folder
+from fitness.process import CandidateProcess, Fault
 from fitness.questions import Session, questions
 from fitness.roofline import Roofline, check
 from fitness.rounds import Draws, Rounds
-from fitness.sandbox.limits import system_paths
+from fitness.runners import Runners
 from fitness.sandbox.zygote import Spawner
 from fitness.spec import EvaluationSpec
 from fitness.stages import Stages
@@ -48,10 +45,6 @@ from fitness.telemetry import Record, watched
 from fitness.toolchains import registry
 from populations.kernel import Candidate
 from populations.outcome import Evaluation, Outcome, Speedup, Timing
-
-# Calls of the fastest baseline on every workload that a candidate's time limit holds at least: its
-# checks and the fewest rounds, for one that is half as fast.
-_LIMIT_CALLS = 60
 
 
 @dataclass(slots=True)
@@ -77,7 +70,7 @@ class Judge:
         lease: DeviceLease,
         *,
         memory: DeviceLease,
-        attendant: Attendant | None = None,
+        runners: Runners,
         contents: ContentsBank,
         model_seed: int,
         rng: random.Random,
@@ -93,7 +86,7 @@ class Judge:
             baselines: To the baselines' process.
             lease: The device.
             memory: Held while a candidate's process lives (`fitness.crowding`).
-            attendant: Begins and ends the processes of `evaluate`; None: it waits for each itself.
+            runners: Where candidates' processes come from; closed at the end.
             model_seed: Decides the state of every model.
             rng: Draws the order of timing.
             roofline: What the device can do at best; None: nothing is held against it.
@@ -104,13 +97,11 @@ class Judge:
         self.baselines = baselines
         self.lease = lease
         self.memory = memory
-        self._attendant = attendant
+        self.runners = runners
         self.rng = rng
         self.roofline = roofline
         self._spawner = spawner
         self._model_seed = model_seed
-        self._folder = work_folder()
-        self._readable = readable_paths(spec)
 
     def evaluate(
         self,
@@ -157,7 +148,7 @@ class Judge:
                 return self._repeat(progress, start)
             start = time.monotonic()
             with progress.stages.stage("start", self.lease):
-                process = self._started(candidate, table)
+                process = self.runners.ready(candidate, table)
             try:
                 with progress.stages.stage("check", self.lease), narrowed(self, process, progress):
                     self.check(process, progress)
@@ -173,7 +164,7 @@ class Judge:
                 leased_s += self._profile(process, timings, progress, bar)
             finally:
                 with progress.stages.stage("end", self.lease):
-                    self._end(process)
+                    self.runners.end(process)
             with progress.stages.stage("roofline", self.lease):
                 self.hold_against_roofline(timings, progress)
             progress.details |= concluded(progress.details)
@@ -216,66 +207,6 @@ class Judge:
             raise Fault(Outcome.COMPILE_ERROR, built.text)
         if self.spec.reuse_binaries and (key := cpp_key(candidate, built.files)):
             progress.details[KEY] = key
-
-    def start(self, candidate: Candidate, table: BaselineTable | None = None) -> CandidateProcess:
-        """Start a candidate's process; it has not run anything of the candidate yet.
-
-        Args:
-            candidate: The candidate.
-            table: The measured baselines: where they take long, a candidate may too.
-        """
-        return self._process(candidate, self._limits_of(table), None)
-
-    def _limits_of(self, table: BaselineTable | None) -> EvaluationSpec:
-        slowest_ms = sum(min(t.values()) for t in table.times_ms.values()) if table else 0.0
-        limit_s = max(self.spec.run_limit_s, _LIMIT_CALLS * slowest_ms / 1e3)
-        return replace(self.spec, run_limit_s=limit_s)
-
-    def _process(
-        self, candidate: Candidate, spec: EvaluationSpec, vacancy: Vacancy | None
-    ) -> CandidateProcess:
-        return CandidateProcess(
-            candidate,
-            spec,
-            self._spawner,
-            seed=self._model_seed,
-            folder=self._folder,
-            read=self._readable,
-            aside=self.lease.aside,
-            vacancy=vacancy,
-        )
-
-    def _started(self, candidate: Candidate, table: BaselineTable) -> CandidateProcess:
-        if self._attendant is not None:
-            spec = self._limits_of(table)
-            # What did not exist when a process was begun, a folder of libraries, it may not read.
-            kind = spec, _identities(self._readable)
-            vacancy = self._attendant.take(kind)
-            with self.lease.shared():
-                process = self._process(candidate, spec, vacancy)
-            self._attendant.begin(kind, lambda: self._vacancy(spec))
-            return process
-        if self.spec.device == "cpu":
-            with self.lease.shared():
-                return self.start(candidate, table)
-        # A context takes a quarter of a second, and making one does not disturb who times.
-        process = self.start(candidate, table)
-        try:
-            process.prepare()
-        except Fault:
-            process.end()
-            raise
-        return process
-
-    def _vacancy(self, spec: EvaluationSpec) -> Vacancy:
-        return Vacancy(spec, self._spawner, folder=self._folder, read=self._readable)
-
-    def _end(self, process: CandidateProcess) -> None:
-        if self._attendant is not None:
-            self._attendant.end(process)
-            return
-        with self.lease.shared():
-            process.end()
 
     def fresh_baselines(self) -> BaselineProcess:
         """A further process of the baselines, for this judge alone; the caller ends it."""
@@ -326,9 +257,7 @@ class Judge:
 
     def close(self) -> None:
         """Remove what is left of the candidates."""
-        if self._attendant is not None:
-            self._attendant.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self.runners.close()
         self.contents.close()
         self.lease.close()
         self.memory.close()
@@ -410,8 +339,7 @@ class Judge:
             # What compiles at its first call does so while others work.
             with self.lease.shared():
                 probed = timing.probed([ours], self.spec)
-        if self._attendant is not None:
-            self._attendant.rest()
+        self.runners.rest()
         with (
             self.lease.exclusive(),
             # For this long alone: there is one process of baselines for all judges.
@@ -438,26 +366,3 @@ def timing_of(rounds: Rounds | Draws, workload: str, baseline: str) -> Timing:
 
 def _overall(timings: Sequence[Timing]) -> Speedup | None:
     return statistics.geometric_mean([t.speedup for t in timings]) if timings else None
-
-
-def _identities(paths: Sequence[Path]) -> tuple[tuple[int, int] | None, ...]:
-    """Which files paths lead to now; None for a path that leads nowhere."""
-    found: list[tuple[int, int] | None] = []
-    for path in paths:
-        try:
-            status = path.stat()
-            found.append((status.st_dev, status.st_ino))
-        except OSError:
-            found.append(None)
-    return tuple(found)
-
-
-def readable_paths(spec: EvaluationSpec) -> tuple[Path, ...]:
-    """What a candidate's process may read: the system, the packages, the compiled libraries.
-
-    A checkout of this project is on Python's path, and runs with their results may lie in it: of
-    it only the packages that a runner imports are left.
-    """
-    # Of what is kept between runs, the compiled baselines are nobody's to read.
-    kept = [spec.cache_dir / "cpp", spec.cache_dir / "triton"]
-    return tuple(dict.fromkeys([*system_paths(), *kept]))

@@ -67,7 +67,9 @@ class Apart:
         """A constructed candidate; a new one after `leave`."""
         if self._other is None:
             judge = self._session.judge
-            process = self._stack.enter_context(judge.start(self._session.process.candidate))
+            process = self._stack.enter_context(
+                judge.runners.start(self._session.process.candidate)
+            )
             process.construct(judge.bank.constants, dtype)
             self._other = Session(judge, process, self._session.progress)
         return self._other

@@ -179,9 +179,9 @@ class _Session:
         judge = self._judge
         stack.enter_context(self._further)
         judge.build(candidate, progress)
-        self._first = self._champion = stack.enter_context(judge.start(candidate))
+        self._first = self._champion = stack.enter_context(judge.runners.start(candidate))
         judge.check(self._champion, progress)
-        self._control = stack.enter_context(judge.start(candidate))
+        self._control = stack.enter_context(judge.runners.start(candidate))
         # It is to have gone through the same: where memory was used before, it is faster.
         judge.check(self._control, Progress())
         if seed is not None:
@@ -212,13 +212,13 @@ class _Session:
         """Start two processes of one kernel. Raises Fault."""
         judge = self._judge
         with judge.lease.shared():
-            self._champion = stack.enter_context(judge.start(candidate))
-            self._control = stack.enter_context(judge.start(candidate))
+            self._champion = stack.enter_context(judge.runners.start(candidate))
+            self._control = stack.enter_context(judge.runners.start(candidate))
         for process in (self._champion, self._control):
             self._construct(process)
 
     def _begin_seed(self, stack: ExitStack, seed: Candidate) -> None:
-        process = stack.enter_context(self._judge.start(seed))
+        process = stack.enter_context(self._judge.runners.start(seed))
         self._seed = None
         with suppress(Fault):
             self._construct(process)

@@ -21,6 +21,7 @@ from fitness.judge import Judge
 from fitness.lease import DeviceLease
 from fitness.problem import Problem
 from fitness.roofline import Roofline
+from fitness.runners import Runners
 from fitness.sandbox.channel import Channel
 from fitness.sandbox.zygote import Spawner
 from fitness.spec import EvaluationSpec
@@ -69,14 +70,22 @@ def _judge(channel: Channel, argument: Mapping[str, Any], spawner: Spawner) -> J
     locks = Path(argument["locks"])
     # On a device a process that waits would hold memory, and its end is not to disturb anybody.
     beside = spec.device == "cpu"
+    lease = DeviceLease(spec.torch_device, locks)
+    runners = Runners(
+        spec,
+        spawner,
+        lease,
+        attendant=Attendant(DeviceLease(spec.torch_device, locks)) if beside else None,
+        model_seed=argument["model_seed"],
+    )
     return Judge(
         spec,
         bank,
         spawner,
         BaselineClient(baselines, argument["baselines_pid"], spec.device),
-        DeviceLease(spec.torch_device, locks),
+        lease,
         memory=DeviceLease(f"{spec.torch_device}-memory", locks),
-        attendant=Attendant(DeviceLease(spec.torch_device, locks)) if beside else None,
+        runners=runners,
         contents=ContentsBank(problem, spec, bank.answer, rng),
         model_seed=argument["model_seed"],
         rng=rng,

@@ -9,12 +9,12 @@ import torch
 from fitness.cases import CaseBank
 from fitness.exchange import spec_of
 from fitness.gate.names import KernelNames, kernel_names
-from fitness.judge import readable_paths
 from fitness.pool import PRELOAD, environment
 from fitness.problem import Problem
 from fitness.process import CandidateProcess
 from fitness.profile import CALLS, base_name, kernel_class, own_share, share
 from fitness.profiled import profile_calls
+from fitness.runners import readable_paths
 from fitness.sandbox.zygote import Zygote
 from fitness.spec import EvaluationSpec
 from fitness.toolchains import registry

@@ -64,7 +64,7 @@ def session(monkeypatch, verdicts=()):
         bank=bank,
         baselines=Client(clock),
         lease=SimpleNamespace(shared=nullcontext),
-        start=Started,
+        runners=SimpleNamespace(start=Started),
         build=lambda *_: None,
         check=lambda *_: None,
         beside_timing=nullcontext,

@@ -20,11 +20,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.ablation.arms import ARMS, ENDS, ROOT
+from benchmarks.ablation.results import packed
 
 EXPERIMENT = ROOT / "experiments/conv1d.toml"
 WORKLOAD = "fp32_b8"
@@ -285,9 +286,7 @@ def live(
 
 def pack_live(folder: Path, about: dict[str, Any]) -> str:
     """The runs of a folder as the text of the file that is kept."""
-    lines = [json.dumps(asdict(run), separators=(",", ":")) for run in read_runs(folder)]
-    head = json.dumps(about, indent=1)[:-2]
-    return head + ',\n "runs": [\n  ' + ",\n  ".join(lines) + "\n ]\n}\n"
+    return packed(read_runs(folder), about)
 
 
 def unpack_live(path: Path) -> tuple[dict[str, Any], list[LiveRun]]:

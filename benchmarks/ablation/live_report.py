@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.ablation.figure import figure
 from benchmarks.ablation.live import WORKLOAD, LiveRun
-from benchmarks.ablation.results import NEAR, Interval, Line, interval
+from benchmarks.ablation.results import NEAR, Line, anytime, interval, leader
 from fitness.statistics import median
 
 NAME = "conv1d_live"
@@ -65,7 +64,7 @@ def live_section(about: Mapping[str, Any], found: Sequence[Line], best: float, t
         best=best,
         table=table,
         name=NAME,
-        said=_said(found),
+        said=f"A{leader(found, max(about['budgets']))[1:]}.",
     )
 
 
@@ -74,16 +73,14 @@ def live_figure(runs: Sequence[LiveRun], arms: Sequence[str], evaluations: int) 
     best = max(c.estimate for run in runs for c in run.champions)
     curves = {}
     for arm in arms:
-        every = [_curve(run, evaluations) for run in runs if run.arm == arm]
+        every = [
+            anytime([(c.at, c.estimate) for c in run.champions], evaluations)
+            for run in runs
+            if run.arm == arm
+        ]
         if every:
             curves[arm] = [median(values) / best for values in zip(*every, strict=True)]
     return figure(f"{NAME} (as the searches measured it)", curves)
-
-
-def _curve(run: LiveRun, evaluations: int) -> list[float]:
-    places = [c.at for c in run.champions]
-    speedups = [0.0, *(c.estimate for c in run.champions)]
-    return [speedups[bisect_right(places, at)] for at in range(1, evaluations + 1)]
 
 
 def _speedup(run: LiveRun, evaluations: int) -> float:
@@ -95,15 +92,3 @@ def _first_near(run: LiveRun, least: float, budget: int) -> float:
     # Some runs may have gone on beyond the budget that all have reached.
     named = (c for c in run.champions if c.at <= budget)
     return next((c.at for c in named if c.measured and c.measured[0] >= least), math.inf)
-
-
-def _said(found: Sequence[Line]) -> str:
-    budget = max(found[0].found)
-
-    def value(line: Line) -> Interval:
-        return line.found[budget]
-
-    first = max(found, key=lambda line: value(line).value)
-    apart = [line.arm for line in found if value(line).high < value(first).low]
-    clear = f"clearly behind it: {', '.join(apart)}" if apart else "none is clearly behind it"
-    return f"After {budget} evaluations {first.arm} has found most; {clear}."

@@ -11,7 +11,7 @@ from benchmarks.ablation.arms import ARMS, ENDS, ROOT, tables
 from benchmarks.ablation.figure import figure
 from benchmarks.ablation.live import unpack_live
 from benchmarks.ablation.live_report import NAME, live_figure, live_lines, live_section
-from benchmarks.ablation.results import NEAR, Interval, Line, curve, lines, unpack
+from benchmarks.ablation.results import NEAR, Interval, Line, curve, leader, lines, unpack
 from benchmarks.ablation.runs import Run
 from fitness.landscape.table import load
 from fitness.statistics import median
@@ -168,14 +168,9 @@ def _summary(found: dict[str, list[Line]]) -> str:
     for name, every in found.items():
         searches = [line for line in every if line.arm not in ENDS]
         budget = max(searches[0].found)
-        ranked = sorted(searches, key=lambda line: -line.found[budget].value)
-        first = ranked[0]
-        apart = [o.arm for o in ranked if o.found[budget].high < first.found[budget].low]
-        clear = f"clearly behind it: {', '.join(apart)}" if apart else "none is clearly behind it"
         quick = min(searches, key=lambda line: (line.near.value, -line.reached))
         said.append(
-            f"- {name}: after {budget} evaluations {first.arm} has found most "
-            f"({first.found[budget].value:.3f}x); {clear}. Soonest within 5% is {quick.arm}, after "
+            f"- {name}: {leader(searches, budget)}. Soonest within 5% is {quick.arm}, after "
             f"{_count(quick.near, budget)} evaluations; {_drawn(every, budget)}."
         )
     return "\n".join(said) + "\n"

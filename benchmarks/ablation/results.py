@@ -10,7 +10,7 @@ import json
 import math
 import random
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,7 +85,12 @@ def append(path: Path, run: Run) -> None:
 def pack(runs: Sequence[Run], about: Mapping[str, Any]) -> str:
     """The runs as the text of the file that is kept: a line each, in order."""
     ordered = sorted(runs, key=lambda run: (run.landscape, run.arm, run.seed))
-    lines = [json.dumps(asdict(run), separators=(",", ":")) for run in ordered]
+    return packed(ordered, about)
+
+
+def packed(runs: Iterable[Any], about: Mapping[str, Any]) -> str:
+    """Dataclasses as JSON, a line each, behind what is said of all of them."""
+    lines = [json.dumps(asdict(run), separators=(",", ":")) for run in runs]
     head = json.dumps(dict(about), indent=1)[:-2]
     return head + ',\n "runs": [\n  ' + ",\n  ".join(lines) + "\n ]\n}\n"
 
@@ -102,9 +107,28 @@ def unpack(path: Path) -> tuple[dict[str, Any], list[Run]]:
 
 def curve(run: Run, table: Landscape, evaluations: int) -> list[float]:
     """The champion's true speedup after 1, 2, ... evaluations; 0 before there is one."""
-    true, places = table.true_log_speedup, [at for at, _ in run.champions]
-    speedups = [0.0, *(math.exp(true[row]) for _, row in run.champions)]
+    true = table.true_log_speedup
+    return anytime([(at, math.exp(true[row])) for at, row in run.champions], evaluations)
+
+
+def anytime(champions: Sequence[tuple[int, float]], evaluations: int) -> list[float]:
+    """The speedup of whoever was champion after 1, 2, ... evaluations; 0 before there is one.
+
+    Args:
+        champions: Evaluations after which each became champion, and its speedup, in order.
+        evaluations: How far to go.
+    """
+    places, speedups = [at for at, _ in champions], [0.0, *(speedup for _, speedup in champions)]
     return [speedups[bisect_right(places, at)] for at in range(1, evaluations + 1)]
+
+
+def leader(found: Sequence[Line], budget: int) -> str:
+    """Which arm has found most after so many evaluations, and who is clearly behind it."""
+    first = max(found, key=lambda line: line.found[budget].value)
+    apart = [line.arm for line in found if line.found[budget].high < first.found[budget].low]
+    clear = f"clearly behind it: {', '.join(apart)}" if apart else "none is clearly behind it"
+    speedup = first.found[budget].value
+    return f"after {budget} evaluations {first.arm} has found most ({speedup:.3f}x); {clear}"
 
 
 def first_near(run: Run, table: Landscape) -> float:

@@ -77,7 +77,9 @@ class Place:
             found = frozenset(descendants(self.pool._zygote.pid))
             (folder,) = self.folder.iterdir()  # the judge's own
             waiting, folders = found - self.processes, list(folder.iterdir())
-            if self.processes <= found and len(waiting) <= 1 and len(folders) <= 1:
+            # Nothing of a candidate is in the folder of one that waits.
+            unused = not any(any(each.iterdir()) for each in folders)
+            if self.processes <= found and len(waiting) <= 1 and len(folders) <= 1 and unused:
                 return
             assert time.monotonic() < deadline, (found, self.processes, folders)
             time.sleep(0.01)

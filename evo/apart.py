@@ -22,17 +22,25 @@ def why_apart(config: Config, store: Store) -> str:
         return ""
     then, now = (dict(_settings(tomllib.loads(t))) for t in (store.meta("experiment"), config.text))
     absent = dict(_absent(config))
-    settings = []
-    for key, value in now.items():
-        # A key that the run does not know had no effect.
-        was = then.get(key, absent.get(key, value))
-        if was != value:
-            settings.append(f"{key}={json.dumps(was, ensure_ascii=False)}")
+    # A key that the run does not know had no effect.
+    found = {key: then.get(key, absent.get(key, value)) for key, value in now.items()}
+    settings = [_override(key, was) for key, was in found.items() if was != now[key]]
     if not settings:
         return "its problem, a seed or a model is another one, or has changed since"
     if len(settings) > _SHOWN:
         return f"{len(settings)} settings were others, {', '.join(settings[:_SHOWN])} among them"
     return "it goes on with " + " ".join(f"--set '{setting}'" for setting in settings)
+
+
+def settings_of_before(config: Config, store: Store) -> tuple[str, ...]:
+    """What `--set` needs for a run of an earlier version: its part in keys that it did not know."""
+    known = dict(_settings(tomllib.loads(store.meta("experiment"))))
+    missing = ((key, value) for key, value in _absent(config) if key not in known)
+    return tuple(_override(key, value) for key, value in missing if value is not None)
+
+
+def _override(key: str, value: Any) -> str:
+    return f"{key}={json.dumps(value, ensure_ascii=False)}"
 
 
 def _settings(tables: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

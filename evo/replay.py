@@ -10,11 +10,12 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from itertools import count, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from evo.apart import settings_of_before
 from evo.budget import Budget
 from evo.config import Config, load_config
 from evo.directory import check, created
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from evo.device import Device
     from evo.events import Observer
 
-# Of a run that was made before there were keys whose default is not what was before them.
-_BEFORE = ("search.screening=0",)
 # What is taken over from the recorded run as it stands.
 ADOPTED = ("baselines", "facts", "target", "device_lines", "device_facts")
 
@@ -79,22 +78,20 @@ def _experiment(recorded: Path, given: Path | None) -> Config:
     """
     with Store.open(recorded, read_only=True) as old:
         name, overrides = old.meta("name"), old.meta("overrides") or ()
+        if given is not None:
+            return load_config(given, overrides)
         fingerprint = old.meta("fingerprint")
-    if given is not None:
-        return load_config(given, overrides)
-    # The run's own text names files where they were, on the machine that it was made on.
-    for path, changes in (
-        (recorded / "config.toml", ()),
-        (recorded / "config.toml", _BEFORE),
-        (Path(f"experiments/{name}.toml"), overrides),
-        (Path(f"experiments/{name}.toml"), (*overrides, *_BEFORE)),
-    ):
-        try:
-            config = load_config(path, changes)
-        except ConfigError:
-            continue
-        if config.fingerprint() == fingerprint:
-            return config
+        # The run's own text names files where they were, on the machine that it was made on.
+        for path, changes in (
+            (recorded / "config.toml", ()),
+            (Path(f"experiments/{name}.toml"), overrides),
+        ):
+            with suppress(ConfigError):
+                config = load_config(path, changes)
+                before = load_config(path, (*changes, *settings_of_before(config, old)))
+                for each in (config, before):
+                    if each.fingerprint() == fingerprint:
+                        return each
     raise ConfigError(
         f"{recorded}: its problem and seeds are not where they were, or have changed; name the "
         f"experiment file: evo replay {recorded} EXPERIMENT"

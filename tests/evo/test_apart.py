@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from evo.apart import why_apart
+from evo.apart import settings_of_before, why_apart
 from evo.config import load_config
 from populations.store import Store
 from tests.evo.test_cli import TOML
@@ -59,3 +59,11 @@ def test_another_problem_is_no_setting(tmp_path: Path) -> None:
 def test_many_settings_are_counted(tmp_path: Path) -> None:
     now = [f"evaluation.{key}=99" for key in ("seeds", "pairs", "run_limit_s", "processes")]
     assert told(tmp_path, [], [*now, "search.seed=9"]).startswith("5 settings were others, ")
+
+
+def test_a_run_of_before_is_given_what_keys_it_did_not_know_were(tmp_path: Path) -> None:
+    lines = [line for line in load_config(TOML).text.splitlines() if "screening" not in line]
+    text = "\n".join(line for line in lines if "drafts" not in line)
+    with Store.create(tmp_path, experiment=text, fingerprint="") as store:
+        found = settings_of_before(load_config(TOML), store)
+    assert found == ("search.screening=0", 'operators.drafts="nobody"')

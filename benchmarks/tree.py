@@ -14,6 +14,8 @@ from fitness.telemetry import busy_s
 _TICKS = os.sysconf("SC_CLK_TCK")
 # What a candidate's process is called, also while it waits for its candidate.
 RUNNER = "evo-runner"
+# What all of those are copies of, where there are process namespaces.
+TEMPLATE = "evo-template"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class CpuByPart:
 
     Attributes:
         search: The search process, (in user code, in the kernel).
-        zygote: The server and the process that watches it.
+        zygote: The server, the process that watches it, and the one that others are copies of.
         baselines: The baselines' process.
         judges: The judges.
         candidates: The candidates' processes, from their fork to their end.
@@ -107,14 +109,16 @@ def cpu_by_part(root: int, *, workers: int) -> CpuByPart:
     # A pool that was started just now is the youngest child.
     outer = max((p for p in found.values() if p.parent == root), key=_age)
     (inner,) = (p for p in found.values() if p.parent == outer.pid)
-    children = (p for p in found.values() if p.parent == inner.pid and p.name != RUNNER)
-    baselines, *others = sorted(children, key=_age)
+    children = [p for p in found.values() if p.parent == inner.pid]
+    templates = [p for p in children if p.name == TEMPLATE]
+    own = (p for p in children if p.name not in (RUNNER, TEMPLATE))
+    baselines, *others = sorted(own, key=_age)
     return CpuByPart(
         search=found[root].own_s,
-        zygote=_sum(outer.own_s, inner.own_s),
+        zygote=_sum(outer.own_s, inner.own_s, *(p.own_s for p in templates)),
         baselines=baselines.own_s,
         judges=_sum(*(p.own_s for p in others[:workers])),
-        candidates=inner.ended_s,
+        candidates=_sum(inner.ended_s, *(p.ended_s for p in templates)),
     )
 
 

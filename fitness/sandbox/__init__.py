@@ -3,8 +3,11 @@
     zygote.py    what the rest of the project uses: `Zygote`, `Child`, `Exit`
     limits.py    `Limits`: what a child may use
     channel.py   `Channel`: messages; what a candidate sends is never more than data
-    server.py    the zygote's outer process: enters the namespaces, watches
-    nursery.py   its inner process: forks, empties output pipes, tells how children end
+    server.py    the zygote's own side: enters the namespaces, finds out what confines
+    watchdog.py  its outer process: ends everything when the launcher is gone
+    nursery.py   its inner process: starts children, empties their output pipes, tells how they end
+    template.py  the process that candidates' processes are copies of
+    packets.py   messages with descriptors between these
     startup.py   a child's first steps
     layers.py    `Layer`: the layers by name
     confine.py   takes the rights away, layer by layer, and finds out what this machine offers

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 MAX_OUTPUT_BYTES = 128 * 1024
 _SYSTEM = (
@@ -73,6 +76,18 @@ class Limits:
                 f"output_bytes must be within 0..{MAX_OUTPUT_BYTES}, but got {self.output_bytes}"
             )
 
+    def to_json(self) -> dict[str, Any]:
+        """As something that JSON takes, with absolute paths."""
+        # Not `asdict`: it copies every path deeply, which takes longer than all else here.
+        plain = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {**plain, "read": _names(self.read), "write": _names(self.write)}
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> Limits:
+        """What `to_json` made."""
+        paths = {name: tuple(map(Path, plain[name])) for name in ("read", "write")}
+        return cls(**{**plain, **paths})
+
 
 def system_paths(*, python: bool = True) -> tuple[Path, ...]:
     """What a program needs to read: the system and, with `python`, what Python imports from.
@@ -90,6 +105,11 @@ def system_paths(*, python: bool = True) -> tuple[Path, ...]:
         names += [sys.prefix, sys.base_prefix, *packages, *own]
     paths = (Path(name).absolute() for name in dict.fromkeys(names))
     return _outermost([path for path in paths if path.exists()])
+
+
+@lru_cache(maxsize=64)
+def _names(paths: tuple[Path, ...]) -> list[str]:
+    return [str(path.absolute()) for path in paths]
 
 
 def _outermost(paths: Sequence[Path]) -> tuple[Path, ...]:

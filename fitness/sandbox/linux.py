@@ -23,10 +23,11 @@ PR_CAP_AMBIENT_RAISE = 2
 PR_CAP_AMBIENT_CLEAR_ALL = 4
 SECCOMP_MODE_FILTER = 2
 
+CLOSE_RANGE = 436
+
 CAP_DAC_OVERRIDE = 1
 CAP_DAC_READ_SEARCH = 2
 
-_CLOSE_RANGE = 436
 _CAPABILITY_VERSION_3 = 0x20080522
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -57,9 +58,14 @@ def syscall(number: int, *values: object) -> int:
     return _check(_libc.syscall(ctypes.c_long(number), *plain), f"syscall {number}")
 
 
+def current_processor() -> int:
+    """The number of the processor that this thread runs on."""
+    return int(_libc.sched_getcpu())
+
+
 def close_from(first: int) -> None:
     """Close every file descriptor from this number on. Raises OSError."""
-    syscall(_CLOSE_RANGE, first, 0xFFFFFFFF, 0)
+    syscall(CLOSE_RANGE, first, 0xFFFFFFFF, 0)
 
 
 def set_capabilities(kept: tuple[int, ...]) -> None:

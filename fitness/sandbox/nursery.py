@@ -1,4 +1,7 @@
-"""The process that forks children, and their bookkeeping.
+"""The process that starts children, and their bookkeeping.
+
+Our own processes are forked here, and confined ones too where there are no process namespaces;
+where there are, a `Template` forks those.
 
 One thread runs one loop over
 
@@ -16,8 +19,8 @@ object of this process, and must not close anything when it drops one.
 
 from __future__ import annotations
 
-import array
 import contextlib
+import errno
 import faulthandler
 import fcntl
 import gc
@@ -31,15 +34,16 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from fitness.sandbox import linux, pages, seccomp, startup, watch
 from fitness.sandbox.confine import Layers
-from fitness.sandbox.limits import Limits
 from fitness.sandbox.output import Excerpt
+from fitness.sandbox.packets import receive, send
+from fitness.sandbox.template import Ended, Template
+from fitness.sandbox.watchdog import end_strays
+from populations.errors import WorkerDied
 
-_MESSAGE_BYTES = 1 << 16
 _PIECE_BYTES = 1 << 18
 _OWN_OUTPUT_BYTES = 64 * 1024
 
@@ -86,7 +90,7 @@ class Nursery:
         self._next_look_s = 0.0
         self._children: set[_Child] = set()
         self._selector = selectors.DefaultSelector()
-        self._own_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+        self._template: Template | None = None
         self._watch(control, lambda: self._request(control, None))
         linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
 
@@ -109,6 +113,8 @@ class Nursery:
         for place in pages.large_page_ranges():
             pages.gather(*place)
         self._base = watch.resident()
+        if self._layers.processes:
+            self._template = Template(self._layers, self._outer_proc)
 
     def serve(self) -> None:
         """Serve until the launcher closes its socket; then every child has ended."""
@@ -133,13 +139,16 @@ class Nursery:
         self._next_look_s = 0.0
         watched = {child.pid: child for child in self._children if child.memory_bytes}
         users = {pid: None if child.alone else child.user for pid, child in watched.items()}
-        used = watch.used_bytes(users, self._base)
+        used = watch.used_bytes(self._parents(), users, self._base)
         for pid, child in watched.items():
             bound = watch.bound_bytes(child.memory_bytes)
             if used[pid] > bound and child.end is None:
                 text = f"\n[killed: used {used[pid] >> 20} MiB of memory, {bound >> 20} allowed]\n"
                 child.output.add(text.encode())
                 self._kill(child)
+
+    def _parents(self) -> list[int]:
+        return [os.getpid(), *([self._template.pid] if self._template else [])]
 
     def _watch(self, descriptor: int, handler: Callable[[], None]) -> None:
         self._selector.register(descriptor, selectors.EVENT_READ, handler)
@@ -150,7 +159,7 @@ class Nursery:
         os.close(descriptor)
 
     def _request(self, control: int, owner: _Child | None) -> None:
-        message, descriptors = _receive(control)
+        message, descriptors = receive(control)
         if message and len(descriptors) == 2:
             self._start(json.loads(message), descriptors[0], descriptors[1], owner)
             return
@@ -168,11 +177,11 @@ class Nursery:
     def _start(
         self, request: dict[str, Any], channel: int, status: int, owner: _Child | None
     ) -> None:
-        limits = _limits(request["limits"])
+        limits = request["limits"]
         reader, writer = os.pipe()
         os.set_blocking(reader, False)
-        confined = limits is not None and self._layers.user == "slot"
-        user = self._free_users.pop(0) if confined and self._free_users else None
+        slot = limits is not None and self._layers.user == "slot"
+        user = self._free_users.pop(0) if slot and self._free_users else None
         control: tuple[int, int] | None = None
         if request["zygote"]:
             ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -191,7 +200,7 @@ class Nursery:
         try:
             pid = self._fork(plan)
         except OSError as error:
-            _send(status, json.dumps({"failed": f"fork: {error}"}).encode())
+            send(status, json.dumps({"failed": f"fork: {error}"}).encode())
             for descriptor in (reader, writer, channel, status, *(control or ())):
                 os.close(descriptor)
             self._release(user)
@@ -207,8 +216,8 @@ class Nursery:
             owner=owner,
             alone=plan.alone,
             user=user,
-            output_limit=_OWN_OUTPUT_BYTES if limits is None else limits.output_bytes,
-            memory_bytes=limits.memory_bytes if limits and self._layers.watched else 0,
+            output_limit=_OWN_OUTPUT_BYTES if limits is None else limits["output_bytes"],
+            memory_bytes=limits["memory_bytes"] if limits and self._layers.watched else 0,
         )
         self._children.add(child)
         self._watch(child.handle, lambda: self._ended(child))
@@ -218,18 +227,22 @@ class Nursery:
             self._watch(control[0], lambda: self._request(control[0], child))
 
     def _fork(self, plan: startup.Plan) -> int:
-        if not plan.alone:
+        if not plan.alone or self._template is None:
             return os.fork() or startup.run(plan)
-        # The child is the first process of a namespace; this process's own next forks are not.
-        linux.unshare(linux.CLONE_NEWPID)
         try:
-            return os.fork() or startup.run(plan)
-        finally:
-            linux.setns(self._own_namespace, linux.CLONE_NEWPID)
+            return self._template.fork(plan)
+        except WorkerDied:
+            # By whoever ends processes where memory is short. What it had started is ours now.
+            self._template.close()
+            self._template = Template(self._layers, self._outer_proc)
+        try:
+            return self._template.fork(plan)
+        except WorkerDied as error:
+            raise OSError(errno.ESRCH, str(error)) from error
 
     def _told(self, child: _Child) -> None:
         # Whatever it is, the owner's message or the owner's end: it asks for the child's death.
-        if not _receive(child.status)[0]:
+        if not receive(child.status)[0]:
             self._selector.unregister(child.status)
         self._kill(child)
 
@@ -258,23 +271,30 @@ class Nursery:
             self._selector.unregister(child.reader)
 
     def _ended(self, child: _Child) -> None:
-        _, status, usage = os.wait4(child.pid, 0)
+        ended = self._reaped(child.pid)
         if not child.alone:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGKILL)
-            end_strays({other.pid for other in self._children})
-        code = os.waitstatus_to_exitcode(status)
+            end_strays({other.pid for other in self._children} | {*self._parents()})
+        code = os.waitstatus_to_exitcode(ended.status)
         child.end = {
             "status": code if code >= 0 else 128 - code,
             "signal": max(0, -code),
-            "cpu_s": usage.ru_utime + usage.ru_stime,
-            "max_rss_bytes": usage.ru_maxrss * 1024,
+            "cpu_s": ended.cpu_s,
+            "max_rss_bytes": ended.max_rss_bytes,
         }
         self._drop(child.handle)
         if child.control is not None:
             self._drop(child.control)
         self._kill_owned(child)
         self._finish(child)
+
+    def _reaped(self, pid: int) -> Ended:
+        if self._template is not None:
+            with contextlib.suppress(WorkerDied, ChildProcessError):
+                return self._template.reap(pid)
+        _, status, usage = os.wait4(pid, 0)
+        return Ended.of(status, usage)
 
     def _finish(self, child: _Child) -> None:
         if child.end is None or any(other.owner is child for other in self._children):
@@ -288,9 +308,9 @@ class Nursery:
         output = child.output.text()
         if child.end["signal"] == signal.SIGSEGV and b"Fatal Python error: Abort" in output:
             child.end |= {"signal": signal.SIGABRT, "status": 128 + signal.SIGABRT}
-        _send(child.status, json.dumps(child.end | {"output_bytes": len(output)}).encode())
+        send(child.status, json.dumps(child.end | {"output_bytes": len(output)}).encode())
         if output:
-            _send(child.status, output)
+            send(child.status, output)
         self._drop(child.reader)
         self._drop(child.status)
         if child.owner is not None:
@@ -305,66 +325,3 @@ class Nursery:
             self._kill(child)
         end_strays(set())
         os._exit(0)
-
-
-def end_strays(known: set[int]) -> None:
-    """Kill and reap every child of this process that is not known, until there is none.
-
-    Without process namespaces, what a child left behind becomes a child of this process.
-    """
-    me = os.getpid()
-    if str(Path("/proc/self").readlink()) != str(me):
-        # /proc counts by an outer namespace: its numbers say nothing here. The end of this
-        # process's own namespace will end them.
-        return
-    while strays := [pid for pid in _children_of(me) if pid not in known]:
-        for pid in strays:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, 0)
-
-
-def _children_of(parent: int) -> list[int]:
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):
-                # The command in brackets may hold anything; the parent is the second field behind.
-                fields = (entry / "stat").read_bytes().rpartition(b")")[2].split()
-                if int(fields[1]) == parent:
-                    found.append(int(entry.name))
-    return found
-
-
-def _limits(plain: dict[str, Any] | None) -> Limits | None:
-    if plain is None:
-        return None
-    paths = {name: tuple(Path(p) for p in plain[name]) for name in ("read", "write")}
-    return Limits(**{**plain, **paths})
-
-
-def _receive(descriptor: int) -> tuple[bytes, list[int]]:
-    """One message of a packet socket; empty at its end."""
-    end = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, fileno=descriptor)
-    try:
-        space = socket.CMSG_SPACE(4 * 4)
-        data, ancillary, _, _ = end.recvmsg(_MESSAGE_BYTES, space, socket.MSG_CMSG_CLOEXEC)
-    except OSError:
-        return b"", []
-    finally:
-        end.detach()
-    numbers = array.array("i")
-    for _, _, content in ancillary:
-        numbers.frombytes(content[: len(content) - len(content) % numbers.itemsize])
-    return data, list(numbers)
-
-
-def _send(descriptor: int, message: bytes) -> None:
-    """Send one message without waiting; an owner that is gone needs none."""
-    end = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, fileno=descriptor)
-    try:
-        with contextlib.suppress(OSError):
-            end.send(message, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
-    finally:
-        end.detach()

@@ -1,7 +1,8 @@
-"""The zygote's own side: an outer process that watches, an inner one that forks (`nursery`).
+"""The zygote's own side: an outer process that watches, an inner one that starts all others.
 
-The outer process holds nothing but a watch: when the launcher is gone it ends the inner one. The
-inner one is the first process of its own process namespace, so its end is the end of all.
+The outer process holds nothing but a watch (`watchdog`): when the launcher is gone it ends the
+inner one. That (`nursery`) is the first process of its own process namespace, so its end is the end
+of all.
 """
 
 from __future__ import annotations
@@ -9,25 +10,23 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import select
 import signal
 import socket
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from fitness.sandbox import landlock, linux, mounts, namespaces, seccomp, watch
+from fitness.sandbox import landlock, linux, mounts, namespaces, seccomp, watch, watchdog
 from fitness.sandbox.confine import Layers, become, detect, enter_user_namespace
 from fitness.sandbox.layers import to_json
 from fitness.sandbox.limits import Limits
-from fitness.sandbox.nursery import Nursery, end_strays
+from fitness.sandbox.nursery import Nursery
 
 _CONFIGURATION_BYTES = 1 << 16
-_WATCH_MS = 500
 
 
-def main(control: int) -> None:
-    """Run a zygote that obeys the socket with this descriptor; returns when all is over."""
+def main(control: int) -> NoReturn:
+    """Run a zygote that obeys the socket with this descriptor; does not return."""
     configuration = json.loads(os.read(control, _CONFIGURATION_BYTES))
     refused = namespaces.enter() if configuration["namespaces"] else "switched off"
     linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
@@ -39,7 +38,7 @@ def main(control: int) -> None:
             _tell(control, {"failed": f"{type(error).__name__}: {error}"[:2000]})
         finally:
             os._exit(1)
-    _watch(inner, control, configuration["launcher"])
+    watchdog.become(inner, control, configuration["launcher"])
 
 
 def _serve(control: int, preload: list[str], refused: str) -> None:
@@ -107,26 +106,6 @@ def _tasks_of_user() -> int:
             if entry.name.isdigit() and entry.stat().st_uid == os.geteuid():
                 count += sum(1 for _ in (entry / "task").iterdir())
     return count
-
-
-def _watch(inner: int, control: int, launcher: int) -> None:
-    handle = os.pidfd_open(inner)
-    poll = select.poll()
-    poll.register(handle, select.POLLIN)
-    poll.register(control, 0)  # a hang-up is told unasked
-    while not poll.poll(_WATCH_MS):
-        # The socket alone does not do: a process forked by the launcher may hold a copy of it.
-        if os.getppid() != launcher:
-            break
-    with contextlib.suppress(ProcessLookupError):
-        if not _ended(handle):
-            os.kill(inner, signal.SIGKILL)
-    os.waitpid(inner, 0)
-    end_strays(set())
-
-
-def _ended(handle: int) -> bool:
-    return bool(select.select([handle], [], [], 0)[0])
 
 
 def _tell(control: int, event: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -33,7 +33,7 @@ class Plan:
 
     Attributes:
         entry: "module:function".
-        limits: What it may use; None for one of our own processes.
+        limits: What it may use, as `Limits.to_json` tells it; None for one of our own processes.
         layers: What confines it.
         user: The user number set aside for it, or None.
         channel: Descriptor of its channel.
@@ -44,7 +44,7 @@ class Plan:
     """
 
     entry: str
-    limits: Limits | None
+    limits: Mapping[str, Any] | None
     layers: Layers
     user: int | None
     channel: int
@@ -76,15 +76,16 @@ def run(plan: Plan) -> NoReturn:
         if not plan.alone:
             linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
         _tell(numbers)
-        _be_called("evo-" + plan.entry.partition(":")[0].rpartition(".")[2])
+        be_called("evo-" + plan.entry.partition(":")[0].rpartition(".")[2])
         # Our own code: it may lie where the child will not be able to read.
         module, _, name = plan.entry.partition(":")
         entry = getattr(importlib.import_module(module), name)
         # The server's words name its folders.
         sys.argv = [""]
         if plan.limits is not None:
-            confine(plan.limits, plan.layers, user=plan.user)
-            _settle(plan.limits)
+            limits = Limits.from_json(plan.limits)
+            confine(limits, plan.layers, user=plan.user)
+            _settle(limits)
         os.close(_STATUS)
     except BaseException as error:  # noqa: BLE001 - a forked process must not return
         _tell({"failed": f"{type(error).__name__}: {error}"[:2000]})
@@ -139,7 +140,7 @@ def _take_descriptors(plan: Plan) -> None:
     linux.close_from(_FIRST_FREE if plan.control is not None else _CONTROL)
 
 
-def _be_called(name: str) -> None:
+def be_called(name: str) -> None:
     """What `ps` and `top` show; of more than 15 letters the kernel keeps the first."""
     with contextlib.suppress(OSError):
         descriptor = os.open("/proc/self/comm", os.O_WRONLY)

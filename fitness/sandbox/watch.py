@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import resource
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 INTERVAL_S = 0.25
@@ -37,18 +37,21 @@ def resident() -> tuple[int, int]:
     return _resident(os.getpid())
 
 
-def used_bytes(children: Mapping[int, int | None], base: tuple[int, int]) -> dict[int, int]:
+def used_bytes(
+    parents: Sequence[int], children: Mapping[int, int | None], base: tuple[int, int]
+) -> dict[int, int]:
     """Add up what each child and all its descendants use beyond what they share with this process.
 
     Args:
-        children: Process number of a child of this process -> user number of its own, or None when
-            it is the first of its own process namespace. A descendant that lost its parents becomes
-            this process's in the first case and is told by the number; the child's in the second.
+        parents: Process numbers of whoever forks children.
+        children: Process number of a child of theirs -> user number of its own, or None when it is
+            the first of its own process namespace. A descendant that lost its parents becomes
+            theirs in the first case and is told by the number; the child's in the second.
         base: What `resident` told in this process before it forked them.
     """
     used = dict.fromkeys(children, 0)
     by_user = {user: pid for pid, user in children.items() if user is not None}
-    for top in _children(os.getpid()):
+    for top in (child for parent in parents for child in _children(parent)):
         owner = top if top in used else by_user.get(_user(top)) if by_user else None
         if owner is not None:
             for pid in _family(top):

@@ -16,7 +16,6 @@ the launching process's end, `kill -9` included, ends the zygote.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import os
 import socket
@@ -26,7 +25,6 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -228,7 +226,7 @@ class Spawner:
             raise WorkerDied(gone)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         status, status_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        request = {"entry": entry, "limits": _plain(limits), "zygote": zygote}
+        request = {"entry": entry, "limits": limits and limits.to_json(), "zygote": zygote}
         with theirs, status_end:
             try:
                 descriptors = [theirs.fileno(), status_end.fileno()]
@@ -345,21 +343,6 @@ class Zygote(Spawner):
                 self.layers()
             self._failure = self._failure or "the zygote is gone: it was ended"
         return self._failure
-
-
-def _plain(limits: Limits | None) -> dict[str, Any] | None:
-    if limits is None:
-        return None
-    # Not `asdict`: it copies every path deeply, which takes longer than all else here.
-    plain = {field.name: getattr(limits, field.name) for field in dataclasses.fields(limits)}
-    plain["read"] = _names(limits.read)
-    plain["write"] = [str(path.absolute()) for path in limits.write]
-    return plain
-
-
-@lru_cache(maxsize=64)
-def _names(paths: tuple[Path, ...]) -> list[str]:
-    return [str(path.absolute()) for path in paths]
 
 
 def _receive_json(end: socket.socket, deadline: float | None) -> dict[str, Any] | None:

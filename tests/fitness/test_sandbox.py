@@ -91,6 +91,26 @@ def test_a_child_answers_and_ends(zygote: Zygote) -> None:
     assert child.output() == ""
 
 
+def test_children_outlive_what_they_are_copies_of(zygote: Zygote) -> None:
+    everyone = {pid: Path(f"/proc/{pid}/comm").read_text() for pid in descendants(zygote.pid)}
+    templates = [pid for pid, name in everyone.items() if name == "evo-template\n"]
+    if not templates:
+        assert not zygote.layers()["process-namespace"].on
+        pytest.skip("the server forks by itself without process namespaces")
+    (template,) = templates
+    with (
+        zygote.spawn(entry("hang"), None, limits=Limits()) as first,
+        zygote.spawn(entry("hang"), None, limits=Limits()) as second,
+    ):
+        assert [child.channel.receive(10) for child in (first, second)] == ["hanging"] * 2
+        os.kill(template, signal.SIGKILL)
+        assert first.kill().signal == signal.SIGKILL
+        with zygote.spawn(entry("finish"), 3, limits=Limits()) as third:
+            assert third.wait(10).status == 3
+        assert second.kill().signal == signal.SIGKILL
+    assert gone({template})
+
+
 def test_its_number_is_the_one_that_proc_shows(zygote: Zygote) -> None:
     with zygote.spawn(entry("hang"), None, limits=Limits()) as child:
         child.channel.receive(10)

@@ -18,7 +18,7 @@ from typing import Any
 
 from fitness import timing
 from fitness.batches import Batches
-from fitness.clocks import Bare, ran_ms, waited_ms
+from fitness.clocks import Bare, bring, ran_ms, waited_ms
 from fitness.lease import DeviceLease
 from fitness.pace import Answer, Pacemaker, Request, Silence
 from fitness.sandbox.channel import Channel
@@ -104,6 +104,8 @@ class BaselineClient:
 
     def batch(self, pacemaker: Pacemaker, request: Request) -> Answer:
         """One batch of one of `subjects`."""
+        if request.processor >= 0:
+            bring(self._pid, request.processor)
         try:
             return pacemaker.batch(request, COMPILE_LIMIT_S)
         except Silence as error:
@@ -162,10 +164,10 @@ class _Subject:
         return self._batches.set_aside_ms
 
     def batch(self, calls: int, settle_ms: float, *, look: bool = False) -> list[float]:
-        return self._batches.batch(calls, settle_ms, look=look)[0]
+        return self._batches.batch(calls, settle_ms, look=look)
 
     def bare(self, calls: int, *, empty: bool = False, look: bool = True) -> Bare:
-        return self._batches.bare(calls, empty=empty, look=look)[0]
+        return self._batches.bare(calls, empty=empty, look=look)
 
     def move(self, processor: int) -> None:
         self._batches.processor = processor

@@ -83,28 +83,24 @@ class Batches:
         self._kept = kept
         self._clock = clock
         self._wall_ms = 0.0
+        self._seen: list[tuple[Checkpoint, int, Sequence[float]]] = []
         self._look_at = rng.randrange(_LOOKED_AT_AMONG)
 
-    def batch(self, calls: int, settle_ms: float, *, look: bool = False) -> tuple[list[float], str]:
-        """Milliseconds per call of one batch; and what is wrong with an output looked at, or "".
+    def batch(self, calls: int, settle_ms: float, *, look: bool = False) -> list[float]:
+        """Milliseconds per call of one batch.
 
         Args:
             calls: How many.
             settle_ms: How long to call before.
             look: Whether to look at this batch's last call for sure, if a checkpoint is left.
         """
-        request = Request(
-            subject=self._subject, calls=calls, settle_ms=settle_ms, processor=self.processor
-        )
         self.set_aside_ms = 0.0
-        if not (self._held and calls):
-            answer, fault = self._asked(request, look=look)
-        else:
-            answer, fault = self._held_back(request, look=look)
-        return answer.times_ms, fault
+        if self._held and calls:
+            return self._held_back(calls, settle_ms, look=look).times_ms
+        return self._asked(calls, settle_ms, look=look).times_ms
 
-    def bare(self, calls: int, *, empty: bool = False, look: bool = True) -> tuple[Bare, str]:
-        """One batch on a device that nobody holds back; and what is wrong with its output, or "".
+    def bare(self, calls: int, *, empty: bool = False, look: bool = True) -> Bare:
+        """One batch on a device that nobody holds back.
 
         Args:
             calls: How many, at least one.
@@ -112,14 +108,18 @@ class Batches:
             look: Whether to look at its last call while a checkpoint is left: whoever is asked this
                 way may know it.
         """
-        request = Request(
-            subject=self._subject,
-            calls=calls,
-            processor=self.processor,
-            way=Way.EMPTY if empty else Way.BARE,
-        )
-        answer, fault = self._asked(request, look=look and not empty)
-        return Bare(calls, self._wall_ms, answer.launch_ms), fault
+        way = Way.EMPTY if empty else Way.BARE
+        answer = self._asked(calls, way=way, look=look and not empty)
+        return Bare(calls, self._wall_ms, answer.launch_ms)
+
+    def fault(self) -> str:
+        """What is wrong with the outputs looked at since this was asked last, or "".
+
+        To be asked when nobody is kept from the device any more: comparing takes time.
+        """
+        seen, self._seen = self._seen, []
+        found = (checkpoint.fault(sample, samples) for checkpoint, sample, samples in seen)
+        return next(filter(None, found), "")
 
     def _secret(self) -> int:
         return self._rng.getrandbits(63) + 1
@@ -136,44 +136,52 @@ class Batches:
             return None
         return self._left.pop()
 
-    def _asked(self, request: Request, *, look: bool) -> tuple[Answer, str]:
-        """Put one request, on contents of its own, and look at what it left if it is its turn."""
-        checkpoint = self._checkpoint(look=look) if request.calls else None
+    def _asked(
+        self,
+        calls: int,
+        settle_ms: float = 0.0,
+        held_ms: float = 0.0,
+        way: Way = Way.TIMED,
+        *,
+        look: bool,
+    ) -> Answer:
+        """Put one request, on contents of its own, and see what it left if it is its turn."""
+        checkpoint = self._checkpoint(look=look) if calls else None
         secret = checkpoint.secret if checkpoint else self._secret()
+        subject, processor = self._subject, self.processor
+        request = Request(
+            subject, calls, self._first, settle_ms, held_ms, secret, 0, processor, way
+        )
         start = self._clock()
-        answer = self._ask(request._replace(first=self._first, secret=secret))
+        answer = self._ask(request)
         self._wall_ms = (self._clock() - start) * 1e3
-        self._first = (self._first + request.calls) % (1 << 31)
+        self._first = (self._first + calls) % (1 << 31)
         if not 0 <= answer.launch_ms <= self._wall_ms + CLOCK_SLACK_MS:
             raise ClockError(
                 f"launching is said to have taken {answer.launch_ms:.3f} ms of an answer that took "
                 f"{self._wall_ms:.3f} ms"
             )
-        if checkpoint is None:
-            return answer, ""
-        sample = self._secret()
-        seen = self._ask(
-            Request(subject=self._subject, calls=0, sample=sample, processor=self.processor)
-        )
-        return answer, checkpoint.fault(sample, seen.samples)
+        if checkpoint is not None:
+            sample = self._secret()
+            seen = self._ask(Request(subject, calls=0, sample=sample, processor=processor))
+            self._seen.append((checkpoint, sample, seen.samples))
+        return answer
 
-    def _held_back(self, request: Request, *, look: bool) -> tuple[Answer, str]:
+    def _held_back(self, calls: int, settle_ms: float, *, look: bool) -> Answer:
         aside_ms = 0.0
         for _ in range(_TRIES):
-            held_ms = min(_LEAD_MARGIN * self._launch_ms * request.calls, _MOST_HELD_MS)
+            held_ms = min(_LEAD_MARGIN * self._launch_ms * calls, _MOST_HELD_MS)
             # Each try is one more batch, looked at or not: who is late is told nothing by what
             # comes next.
-            answer, fault = self._asked(request._replace(held_ms=held_ms), look=look)
+            answer = self._asked(calls, settle_ms, held_ms, look=look)
             look = False
             # Of the last try only the hold.
             self.set_aside_ms = aside_ms + held_ms
             aside_ms += self._wall_ms
-            launch_ms = answer.launch_ms / request.calls
-            if fault:
-                break
+            launch_ms = answer.launch_ms / calls
             if not answer.late:
                 # What is measured while nothing waits is what it takes.
                 self._launch_ms = max(launch_ms, 1e-3)
                 break
             self._launch_ms = max(launch_ms, 2 * self._launch_ms)
-        return answer, fault
+        return answer

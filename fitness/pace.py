@@ -141,11 +141,12 @@ def follow(descriptor: int, batch: Callable[[Request], Answer]) -> None:
     """Time batches as asked, until the other side ends it. What `batch` raises passes through."""
     with socket.socket(fileno=descriptor) as end:
         end.setblocking(True)
+        home = os.sched_getaffinity(0)
         while data := end.recv(_REQUEST.size):
             nonce, *fields = _REQUEST.unpack(data)
             request = Request(*fields)
             if request.processor >= 0:
-                _go(request.processor)
+                _go(request.processor, home)
             answer = batch(request)
             numbers = (*answer.times_ms, *answer.samples)
             head = _ANSWER.pack(nonce, answer.launch_ms, answer.late, len(answer.times_ms))
@@ -156,9 +157,11 @@ def follow(descriptor: int, batch: Callable[[Request], Answer]) -> None:
                 return
 
 
-def _go(processor: int) -> None:
-    """Bring this thread to one processor, without keeping it there: a neighbour may come."""
-    home = os.sched_getaffinity(0)
+def _go(processor: int, home: set[int]) -> None:
+    """Bring this thread to one processor, without keeping it there: a neighbour may come.
+
+    Whoever asked may have brought it there already (`fitness.clocks.bring`).
+    """
     if processor in home:
         os.sched_setaffinity(0, {processor})
         os.sched_setaffinity(0, home)

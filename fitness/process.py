@@ -18,7 +18,7 @@ from typing import Any
 from fitness.batches import LATE_LOOKS, Batches
 from fitness.bench import settings_of
 from fitness.cases import Case, Constants, StateChange
-from fitness.clocks import Bare, ran_ms, waited_ms
+from fitness.clocks import Bare, ClockError, bring, ran_ms, waited_ms
 from fitness.compiling import ASIDE, BACK
 from fitness.contents import CheckedCall, TimedInputs, to_json
 from fitness.diagnostics.printed import excerpt
@@ -248,7 +248,8 @@ class CandidateProcess:
             case: A case of the same workload, for what the model and its outputs are like.
             rng: Draws the secrets of its calls.
             name: What it is called in the measurement.
-            checked: Calls among the timed ones whose outputs are looked at.
+            checked: Calls among the timed ones whose outputs are looked at; what is wrong with one
+                is told at the end.
             share: How often, after the first.
             kept: How many are left for looks that are asked for.
         """
@@ -271,13 +272,19 @@ class CandidateProcess:
             kept=kept,
         )
         try:
-            yield _Subject(self, batches, name, when)
+            yield _Subject(self, batches, name)
+        except (ClockError, Fault):
+            _refuse(batches, when)
+            raise
         finally:
             pacemaker.close()
+        _refuse(batches, when)
         self._receive(nonce, when)
 
     def batch(self, pacemaker: Pacemaker, nonce: str, request: Request, when: str) -> Answer:
         """One batch of `subject`."""
+        if request.processor >= 0:
+            bring(self._child.pid, request.processor)
         start = time.monotonic()
         try:
             answer = pacemaker.batch(request, self._left_s)
@@ -390,11 +397,10 @@ class CandidateProcess:
 
 
 class _Subject:
-    def __init__(self, process: CandidateProcess, batches: Batches, name: str, when: str) -> None:
+    def __init__(self, process: CandidateProcess, batches: Batches, name: str) -> None:
         self._process = process
         self._batches = batches
         self._name = name
-        self._when = when
 
     @property
     def name(self) -> str:
@@ -405,14 +411,10 @@ class _Subject:
         return self._batches.set_aside_ms
 
     def batch(self, calls: int, settle_ms: float, *, look: bool = False) -> list[float]:
-        times_ms, fault = self._batches.batch(calls, settle_ms, look=look)
-        self._refuse(fault)
-        return times_ms
+        return self._batches.batch(calls, settle_ms, look=look)
 
     def bare(self, calls: int, *, empty: bool = False, look: bool = True) -> Bare:
-        found, fault = self._batches.bare(calls, empty=empty, look=look)
-        self._refuse(fault)
-        return found
+        return self._batches.bare(calls, empty=empty, look=look)
 
     def move(self, processor: int) -> None:
         self._batches.processor = processor
@@ -423,10 +425,12 @@ class _Subject:
     def ran_ms(self) -> float:
         return self._process.ran_ms()
 
-    def _refuse(self, fault: str) -> None:
-        if fault:
-            text = f"right when it was checked, wrong {self._when}: {fault}"
-            raise Fault(Outcome.CHEATED, text)
+
+def _refuse(batches: Batches, when: str) -> None:
+    """Raise Fault where an output that was looked at is wrong."""
+    if fault := batches.fault():
+        text = f"right when it was checked, wrong {when}: {fault}"
+        raise Fault(Outcome.CHEATED, text)
 
 
 def _link_launchers(cache: Path, folder: Path) -> None:

@@ -142,16 +142,17 @@ class Timed:
             # The least of all: two subjects of one speed are to have batches of one size, and the
             # median of few calls depends on their number where a neighbour holds up some.
             self.call_ms = call_ms = min(call_ms, *_ask(self._subject, self.calls, 0.0))
-            shortest, longest = _BATCH_MS
-            batch_ms = min(max(_BATCH_CALLS * call_ms, shortest), longest)
-            fewest = max(min(_FEWEST_CALLS, int(_FEWEST_CALLS_MS / call_ms)), 1)
-            before, self.calls = self.calls, max(math.ceil(batch_ms / call_ms), fewest)
+            before, (self.calls, self._settle_ms) = self.calls, _batch_of(call_ms)
             # A first call may take many times as long as those that follow, and a neighbour may
             # hold up two.
             sure = self.calls >= _FEWEST_CALLS or call_ms >= _FEWEST_CALLS_MS
             if attempt and sure and self.calls <= 2 * before:
                 break
-        self._settle_ms = _SETTLE_SHARE * batch_ms
+
+    def size(self, call_ms: float) -> None:
+        """Have batches for calls that take this long, as was found before; nothing is asked."""
+        self.call_ms = call_ms
+        self.calls, self._settle_ms = _batch_of(call_ms)
 
     def adopt(self, other: Timed) -> None:
         """Have batches at least as long as another's, whose calls take about as long.
@@ -250,6 +251,14 @@ class Timed:
         self._inside_ms.clear()
         self._unaccounted_ms.clear()
         self._ran_ms.clear()
+
+
+def _batch_of(call_ms: float) -> tuple[int, float]:
+    """How many calls a batch has, and for how long it settles before."""
+    shortest, longest = _BATCH_MS
+    batch_ms = min(max(_BATCH_CALLS * call_ms, shortest), longest)
+    fewest = max(min(_FEWEST_CALLS, int(_FEWEST_CALLS_MS / call_ms)), 1)
+    return max(math.ceil(batch_ms / call_ms), fewest), _SETTLE_SHARE * batch_ms
 
 
 def bare_calls(call_ms: float, trusted_ms: float) -> int:

@@ -38,6 +38,7 @@ from fitness import statistics
 from fitness.batches import LATE_LOOKS
 from fitness.clocks import LAUNCHES_MS, ClockError
 from fitness.rounds import Rounds
+from fitness.sandbox import linux
 from fitness.spec import EvaluationSpec
 from fitness.subject import Subject, Timed, bare_calls
 
@@ -199,6 +200,8 @@ def _run(
             # Away from where somebody else is at work.
             busy = bool(rounds.disturbed) and rounds.disturbed[-1]
             at = rng.choice([p for p in places if p != at] if busy else places)
+        elif spec.device == "cpu":
+            at = linux.current_processor()
         for one in order:
             one.move(at)
             rounds.times_ms[one.name].append(one.batch(rng))

@@ -368,10 +368,10 @@ class _Subject:
         return self._batches.set_aside_ms
 
     def batch(self, calls: int, settle_ms: float, *, look: bool = False) -> list[float]:
-        return self._batches.batch(calls, settle_ms, look=look)[0]
+        return self._batches.batch(calls, settle_ms, look=look)
 
     def bare(self, calls: int, *, empty: bool = False) -> Bare:
-        return self._batches.bare(calls, empty=empty)[0]
+        return self._batches.bare(calls, empty=empty)
 
     def move(self, processor: int) -> None:
         self._batches.processor = processor

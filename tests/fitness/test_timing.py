@@ -135,13 +135,18 @@ def test_a_round_after_a_disturbed_one_runs_elsewhere(monkeypatch):
     assert (5, 5) not in itertools.pairwise(timed)
 
 
-@pytest.mark.parametrize("changes", [{"threads": 2}, {"device": "cuda"}])
-def test_whoever_needs_more_than_one_processor_runs_anywhere(monkeypatch, changes):
+@pytest.mark.parametrize(
+    ("changes", "places"), [({"threads": 2}, {7, -1}), ({"device": "cuda"}, {-1})]
+)
+def test_whoever_needs_more_than_one_processor_begins_where_it_is_asked(
+    monkeypatch, changes, places
+):
     two_processors(monkeypatch)
+    monkeypatch.setattr(timing.linux, "current_processor", lambda: 7)
     clock = Clock()
     ours, theirs = (Fake(name, clock, 1.0) for name in ("candidate", "eager"))
     measure(ours, theirs, clock=clock, **changes)
-    assert set(ours.places) == set(theirs.places) == {-1}
+    assert set(ours.places) == set(theirs.places) == places
 
 
 def test_disturbed_rounds_are_repeated_and_dropped():

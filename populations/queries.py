@@ -2,9 +2,6 @@
 
 Twenty thousand kernels are listed in some tens of milliseconds: every question is answered from an
 index. `Store.queries` makes one; it may be asked while another process writes the run.
-
-The statements are plain SQL, not SQLAlchemy's: the rows of a long list would cost as much again to
-wrap as to read.
 """
 
 from __future__ import annotations

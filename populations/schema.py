@@ -1,4 +1,4 @@
-"""The tables of `run.db` and the statements on them. Imports SQLAlchemy: import this lazily.
+"""The tables of `run.db`, the statements on them, and how a connection to it is set up.
 
 Floats are SQLite REALs (IEEE double, exact); raw samples are a BLOB of little-endian doubles; what
 has no fixed shape (parameters, details, event data, meta values) is JSON text, which Python writes
@@ -7,6 +7,9 @@ with as many digits as it takes to read the same float back.
 Sources, details and samples are most of a file. What lists need lies in indices beside them, so
 that a list never reads them.
 
+Everything here is plain SQL over the standard library's sqlite3, which costs a search neither
+memory nor time; SQLAlchemy comes in with alembic, when a file is migrated.
+
 A change here is a new schema: it takes a higher SCHEMA_VERSION and a migration from the one before
 (`populations.migrations`).
 """
@@ -14,255 +17,251 @@ A change here is a new schema: it takes a higher SCHEMA_VERSION and a migration 
 from __future__ import annotations
 
 import sqlite3
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import (
-    URL,
-    Column,
-    Connection,
-    Float,
-    ForeignKey,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    Table,
-    Text,
-    bindparam,
-    create_engine,
-    insert,
-    select,
-)
-from sqlalchemy.dialects.sqlite import insert as upsert
-from sqlalchemy.pool import StaticPool
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SCHEMA_VERSION = 3
 APPLICATION_ID = 0x65766F31  # "evo1" in the file's header: tells a run from any other database
 
-metadata = MetaData()
+# Rows are written and read in the order of these columns.
+TABLES = """
+CREATE TABLE candidates (
+    number INTEGER NOT NULL,
+    digest TEXT NOT NULL,
+    language TEXT NOT NULL,
+    operator TEXT NOT NULL,
+    note TEXT NOT NULL,
+    source TEXT NOT NULL,
+    PRIMARY KEY (number)
+);
+CREATE INDEX ix_candidates_digest ON candidates (digest);
+CREATE INDEX ix_candidates_listed ON candidates (number, operator);
 
-candidates = Table(
-    "candidates",
-    metadata,
-    Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("digest", Text, nullable=False, index=True),
-    Column("language", Text, nullable=False),
-    Column("operator", Text, nullable=False),
-    Column("note", Text, nullable=False),
-    Column("source", Text, nullable=False),
-)
-Index("ix_candidates_listed", candidates.c.number, candidates.c.operator)
+-- Who descends from whom: one row per parent, `place` 0 for the first.
+CREATE TABLE edges (
+    child INTEGER NOT NULL,
+    place INTEGER NOT NULL,
+    parent INTEGER NOT NULL,
+    PRIMARY KEY (child, place),
+    FOREIGN KEY(child) REFERENCES candidates (number),
+    FOREIGN KEY(parent) REFERENCES candidates (number)
+) WITHOUT ROWID;
+CREATE INDEX ix_edges_parent ON edges (parent, child);
 
-# Who descends from whom: one row per parent, `place` 0 for the first.
-edges = Table(
-    "edges",
-    metadata,
-    Column("child", ForeignKey("candidates.number"), primary_key=True, autoincrement=False),
-    Column("place", Integer, primary_key=True, autoincrement=False),
-    Column("parent", ForeignKey("candidates.number"), nullable=False),
-    Index("ix_edges_parent", "parent", "child"),
-    sqlite_with_rowid=False,
+-- A kernel's own evaluation has its number. One that measured it again has the number of the
+-- proposal to do so, which is in `remeasurements`.
+CREATE TABLE evaluations (
+    number INTEGER NOT NULL,
+    kernel INTEGER NOT NULL,
+    outcome TEXT NOT NULL,
+    checks_passed INTEGER NOT NULL,
+    checks_total INTEGER NOT NULL,
+    diagnostics TEXT NOT NULL,
+    speedup FLOAT,
+    speedup_low FLOAT,
+    speedup_high FLOAT,
+    build_s FLOAT NOT NULL,
+    run_s FLOAT NOT NULL,
+    device_s FLOAT NOT NULL,
+    details TEXT NOT NULL,
+    stored_unix_s FLOAT NOT NULL,
+    PRIMARY KEY (number),
+    FOREIGN KEY(kernel) REFERENCES candidates (number)
+);
+CREATE INDEX ix_evaluations_listed
+    ON evaluations (kernel, number, outcome, speedup, speedup_low, speedup_high);
+CREATE INDEX ix_evaluations_best ON evaluations (speedup_low, speedup);
+
+CREATE TABLE timings (
+    number INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    workload TEXT NOT NULL,
+    baseline TEXT NOT NULL,
+    candidate_ms FLOAT NOT NULL,
+    baseline_ms FLOAT NOT NULL,
+    speedup FLOAT NOT NULL,
+    speedup_low FLOAT NOT NULL,
+    speedup_high FLOAT NOT NULL,
+    log_ratios BLOB NOT NULL,
+    PRIMARY KEY (number, position),
+    FOREIGN KEY(number) REFERENCES evaluations (number)
+);
+
+-- Proposals to measure a kernel again.
+CREATE TABLE remeasurements (
+    number INTEGER NOT NULL,
+    kernel INTEGER NOT NULL,
+    PRIMARY KEY (number),
+    FOREIGN KEY(kernel) REFERENCES candidates (number)
+);
+
+CREATE TABLE trials (
+    number INTEGER NOT NULL,
+    skeleton TEXT NOT NULL,
+    params TEXT NOT NULL,
+    value FLOAT,
+    state TEXT NOT NULL,
+    PRIMARY KEY (number),
+    FOREIGN KEY(number) REFERENCES candidates (number)
+);
+CREATE INDEX ix_trials_skeleton ON trials (skeleton);
+
+CREATE TABLE proposals (
+    number INTEGER NOT NULL,
+    operator TEXT NOT NULL,
+    parents TEXT NOT NULL,
+    model TEXT NOT NULL,
+    PRIMARY KEY (number)
+);
+
+CREATE TABLE calls (
+    proposal INTEGER NOT NULL,
+    turn INTEGER NOT NULL,
+    operator TEXT NOT NULL,
+    messages TEXT NOT NULL,
+    text TEXT NOT NULL,
+    finish TEXT NOT NULL,
+    model TEXT NOT NULL,
+    tokens_in INTEGER NOT NULL,
+    tokens_cached INTEGER NOT NULL,
+    tokens_out INTEGER NOT NULL,
+    cost_usd FLOAT NOT NULL,
+    latency_s FLOAT NOT NULL,
+    stored_unix_s FLOAT NOT NULL,
+    PRIMARY KEY (proposal, turn),
+    FOREIGN KEY(proposal) REFERENCES proposals (number)
+);
+
+CREATE TABLE rejections (
+    number INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    text TEXT NOT NULL,
+    PRIMARY KEY (number),
+    FOREIGN KEY(number) REFERENCES proposals (number)
+);
+
+CREATE TABLE events (
+    id INTEGER NOT NULL,
+    stored_unix_s FLOAT NOT NULL,
+    kind TEXT NOT NULL,
+    data TEXT NOT NULL,
+    PRIMARY KEY (id)
+);
+
+CREATE TABLE meta (
+    "key" TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY ("key")
+);
+"""
+
+# Parameters have the names of the columns, which `populations.rows` gives them.
+INSERT_CANDIDATE = (
+    "INSERT INTO candidates VALUES (:number, :digest, :language, :operator, :note, :source)"
+)
+INSERT_EDGE = "INSERT INTO edges VALUES (:child, :place, :parent)"
+INSERT_EVALUATION = (
+    "INSERT INTO evaluations VALUES (:number, :kernel, :outcome, :checks_passed, :checks_total, "
+    ":diagnostics, :speedup, :speedup_low, :speedup_high, :build_s, :run_s, :device_s, :details, "
+    ":stored_unix_s)"
+)
+INSERT_TIMING = (
+    "INSERT INTO timings VALUES (:number, :position, :workload, :baseline, :candidate_ms, "
+    ":baseline_ms, :speedup, :speedup_low, :speedup_high, :log_ratios)"
+)
+INSERT_REMEASUREMENT = "INSERT INTO remeasurements VALUES (:number, :kernel)"
+INSERT_TRIAL = "INSERT INTO trials VALUES (:number, :skeleton, :params, :value, :state)"
+INSERT_PROPOSAL = "INSERT INTO proposals VALUES (:number, :operator, :parents, :model)"
+INSERT_CALL = (
+    "INSERT INTO calls VALUES (:proposal, :turn, :operator, :messages, :text, :finish, :model, "
+    ":tokens_in, :tokens_cached, :tokens_out, :cost_usd, :latency_s, :stored_unix_s)"
+)
+INSERT_REJECTION = "INSERT INTO rejections VALUES (:number, :reason, :text)"
+# Its id is the next free one.
+INSERT_EVENT = (
+    "INSERT INTO events (stored_unix_s, kind, data) VALUES (:stored_unix_s, :kind, :data)"
+)
+SET_META = (
+    "INSERT INTO meta VALUES (:key, :value) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 )
 
-# A kernel's own evaluation has its number. One that measured it again has the number of the
-# proposal to do so, which is in `remeasurements`.
-evaluations = Table(
-    "evaluations",
-    metadata,
-    Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("kernel", ForeignKey("candidates.number"), nullable=False),
-    Column("outcome", Text, nullable=False),
-    Column("checks_passed", Integer, nullable=False),
-    Column("checks_total", Integer, nullable=False),
-    Column("diagnostics", Text, nullable=False),
-    Column("speedup", Float),
-    Column("speedup_low", Float),
-    Column("speedup_high", Float),
-    Column("build_s", Float, nullable=False),
-    Column("run_s", Float, nullable=False),
-    Column("device_s", Float, nullable=False),
-    Column("details", Text, nullable=False),
-    Column("stored_unix_s", Float, nullable=False),
-    Index(
-        "ix_evaluations_listed",
-        "kernel",
-        "number",
-        "outcome",
-        "speedup",
-        "speedup_low",
-        "speedup_high",
-    ),
-    Index("ix_evaluations_best", "speedup_low", "speedup"),
-)
-
-timings = Table(
-    "timings",
-    metadata,
-    Column("number", ForeignKey("evaluations.number"), primary_key=True, autoincrement=False),
-    Column("position", Integer, primary_key=True, autoincrement=False),
-    Column("workload", Text, nullable=False),
-    Column("baseline", Text, nullable=False),
-    Column("candidate_ms", Float, nullable=False),
-    Column("baseline_ms", Float, nullable=False),
-    Column("speedup", Float, nullable=False),
-    Column("speedup_low", Float, nullable=False),
-    Column("speedup_high", Float, nullable=False),
-    Column("log_ratios", LargeBinary, nullable=False),
-)
-
-# Proposals to measure a kernel again.
-remeasurements = Table(
-    "remeasurements",
-    metadata,
-    Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("kernel", ForeignKey("candidates.number"), nullable=False),
-)
-
-trials = Table(
-    "trials",
-    metadata,
-    Column("number", ForeignKey("candidates.number"), primary_key=True, autoincrement=False),
-    Column("skeleton", Text, nullable=False, index=True),
-    Column("params", Text, nullable=False),
-    Column("value", Float),
-    Column("state", Text, nullable=False),
-)
-
-proposals = Table(
-    "proposals",
-    metadata,
-    Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("operator", Text, nullable=False),
-    Column("parents", Text, nullable=False),
-    Column("model", Text, nullable=False),
-)
-
-calls = Table(
-    "calls",
-    metadata,
-    Column("proposal", ForeignKey("proposals.number"), primary_key=True, autoincrement=False),
-    Column("turn", Integer, primary_key=True, autoincrement=False),
-    Column("operator", Text, nullable=False),
-    Column("messages", Text, nullable=False),
-    Column("text", Text, nullable=False),
-    Column("finish", Text, nullable=False),
-    Column("model", Text, nullable=False),
-    Column("tokens_in", Integer, nullable=False),
-    Column("tokens_cached", Integer, nullable=False),
-    Column("tokens_out", Integer, nullable=False),
-    Column("cost_usd", Float, nullable=False),
-    Column("latency_s", Float, nullable=False),
-    Column("stored_unix_s", Float, nullable=False),
-)
-
-rejections = Table(
-    "rejections",
-    metadata,
-    Column("number", ForeignKey("proposals.number"), primary_key=True, autoincrement=False),
-    Column("reason", Text, nullable=False),
-    Column("text", Text, nullable=False),
-)
-
-events = Table(
-    "events",
-    metadata,
-    Column("id", Integer, primary_key=True),
-    Column("stored_unix_s", Float, nullable=False),
-    Column("kind", Text, nullable=False),
-    Column("data", Text, nullable=False),
-)
-
-meta = Table(
-    "meta",
-    metadata,
-    Column("key", Text, primary_key=True),
-    Column("value", Text, nullable=False),
-)
-
-# Built once: SQLAlchemy caches the compiled form per statement object, sqlite3 the prepared one.
-INSERT_CANDIDATE = insert(candidates)
-INSERT_EDGE = insert(edges)
-INSERT_EVALUATION = insert(evaluations)
-INSERT_REMEASUREMENT = insert(remeasurements)
-INSERT_TIMING = insert(timings)
-INSERT_TRIAL = insert(trials)
-INSERT_EVENT = insert(events)
-INSERT_PROPOSAL = insert(proposals)
-INSERT_CALL = insert(calls)
-INSERT_REJECTION = insert(rejections)
-_new_meta = upsert(meta)
-SET_META = _new_meta.on_conflict_do_update(
-    index_elements=["key"], set_={"value": _new_meta.excluded.value}
-)
-ALL_CANDIDATES = select(candidates).order_by(candidates.c.number)
-ALL_EDGES = select(edges.c.child, edges.c.parent).order_by(edges.c.child, edges.c.place)
-ALL_EVALUATIONS = (
-    select(evaluations)
-    .where(evaluations.c.number == evaluations.c.kernel)
-    .order_by(evaluations.c.number)
-)
+ALL_CANDIDATES = "SELECT * FROM candidates ORDER BY number"
+ALL_EDGES = "SELECT child, parent FROM edges ORDER BY child, place"
+ALL_EVALUATIONS = "SELECT * FROM evaluations WHERE number = kernel ORDER BY number"
 # What was measured again: evaluations under the numbers of the proposals to do so.
-ALL_FURTHER = (
-    select(evaluations)
-    .where(evaluations.c.number != evaluations.c.kernel)
-    .order_by(evaluations.c.number)
-)
-ALL_REMEASUREMENTS = select(remeasurements).order_by(remeasurements.c.number)
-ALL_TIMINGS = select(timings).order_by(timings.c.number, timings.c.position)
-ALL_TRIALS = select(trials).order_by(trials.c.number)
-ALL_EVENTS = select(events).order_by(events.c.id)
-ALL_PROPOSALS = select(proposals).order_by(proposals.c.number)
-ALL_CALLS = select(calls).order_by(calls.c.proposal, calls.c.turn)
-ALL_REJECTIONS = select(rejections).order_by(rejections.c.number)
-ONE_EVALUATION = select(evaluations).where(evaluations.c.number == bindparam("number"))
-ONE_TIMINGS = ALL_TIMINGS.where(timings.c.number == bindparam("number"))
-WHEN_STORED = (
-    select(evaluations.c.number, evaluations.c.stored_unix_s)
-    .where(evaluations.c.number == evaluations.c.kernel)
-    .order_by(evaluations.c.number)
-)
-ONE_META = select(meta).where(meta.c.key == bindparam("key"))
+ALL_FURTHER = "SELECT * FROM evaluations WHERE number != kernel ORDER BY number"
+ALL_TIMINGS = "SELECT * FROM timings ORDER BY number, position"
+ALL_REMEASUREMENTS = "SELECT * FROM remeasurements ORDER BY number"
+ALL_TRIALS = "SELECT * FROM trials ORDER BY number"
+ALL_PROPOSALS = "SELECT * FROM proposals ORDER BY number"
+ALL_CALLS = "SELECT * FROM calls ORDER BY proposal, turn"
+ALL_REJECTIONS = "SELECT * FROM rejections ORDER BY number"
+ALL_EVENTS = "SELECT * FROM events ORDER BY id"
+ONE_EVALUATION = "SELECT * FROM evaluations WHERE number = :number"
+ONE_TIMINGS = "SELECT * FROM timings WHERE number = :number ORDER BY position"
+ONE_META = "SELECT value FROM meta WHERE key = :key"
+WHEN_STORED = "SELECT number, stored_unix_s FROM evaluations WHERE number = kernel ORDER BY number"
 NUMBER_BY_DIGEST = (
-    select(evaluations.c.number)
-    .join(candidates, candidates.c.number == evaluations.c.number)
-    .where(candidates.c.digest == bindparam("digest"))
-    .order_by(evaluations.c.number)
-    .limit(1)
+    "SELECT e.number FROM evaluations AS e JOIN candidates AS c ON c.number = e.number "
+    "WHERE c.digest = :digest ORDER BY e.number LIMIT 1"
 )
 
 
-def connect(file: str) -> Connection:
+def connect(file: str) -> sqlite3.Connection:
     """Open one connection to `file`, which appears when something is written.
 
     It only reads until `make_writable`. A reader waits up to 5 s for a writer's short exclusive
-    moments (creation, the last checkpoint).
+    moments (creation, the last checkpoint). Every transaction is begun and ended by a statement of
+    ours. One thread at a time may use it, and not always the same one.
     """
-    engine = create_engine(
-        URL.create("sqlite", database=file),
-        poolclass=StaticPool,
-        connect_args={"check_same_thread": False, "timeout": 5.0},
-    )
-    connection = engine.connect()
-    connection.exec_driver_sql("PRAGMA query_only = ON")
+    connection = sqlite3.connect(file, timeout=5.0, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA query_only = ON")
     return connection
 
 
-def driver(connection: Connection) -> sqlite3.Connection:
-    """What is underneath a connection."""
-    found = connection.connection.driver_connection
-    if not isinstance(found, sqlite3.Connection):
-        raise TypeError(f"expected a connection of sqlite3, but got {found!r}")
-    return found
-
-
-def close(connection: Connection) -> None:
-    """Close a connection and let go of its file. Callable twice."""
-    connection.close()
-    connection.engine.dispose()
-
-
-def make_writable(connection: Connection) -> None:
+def make_writable(connection: sqlite3.Connection) -> None:
     """Let a connection write, in WAL mode."""
-    connection.exec_driver_sql("PRAGMA query_only = OFF")
-    connection.exec_driver_sql("PRAGMA journal_mode = WAL")
-    connection.exec_driver_sql("PRAGMA synchronous = NORMAL")
-    connection.exec_driver_sql("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA query_only = OFF")
+    value(connection, "PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection, *, immediate: bool = False) -> Iterator[None]:
+    """Commit what happens within at its end, or, when it raises, none of it.
+
+    With `immediate`, nobody else writes from the beginning on, rather than from the first write.
+    """
+    try:
+        connection.execute("BEGIN IMMEDIATE" if immediate else "BEGIN")
+        yield
+        connection.commit()
+    except BaseException:
+        # Does nothing where the database itself has rolled back, as it does when the disk is full.
+        connection.rollback()
+        raise
+
+
+def create_tables(connection: sqlite3.Connection) -> None:
+    """Make the tables and mark the file as a run of this schema, in the transaction that is open.
+
+    One statement after the other: `executescript` would commit first.
+    """
+    for statement in TABLES.split(";"):
+        connection.execute(statement)
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def is_empty(connection: sqlite3.Connection) -> bool:
+    """Whether a database has no table at all."""
+    return not value(connection, "SELECT count(*) FROM sqlite_master")
+
+
+def value(connection: sqlite3.Connection, statement: str) -> Any:
+    """What a statement gives that has one row of one column."""
+    return connection.execute(statement).fetchone()[0]

@@ -1,4 +1,4 @@
-"""One run in one file: `run.db`, SQLite in WAL mode, through SQLAlchemy Core.
+"""One run in one file: `run.db`, SQLite in WAL mode.
 
 Append-only: candidates, evaluations, tuning trials, model calls and events are written once and
 never changed. Every `add_...` has committed when it returns, so a run survives `kill -9` at any
@@ -20,22 +20,21 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import sqlite3
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
-from populations import migrations, rows
+from populations import migrations, rows, schema
 from populations.errors import StoreError
 from populations.kernel import Candidate, Kernel
 from populations.lineage import Lineage
 from populations.pooling import pool
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
-
-    from sqlalchemy import Connection, Executable
 
     from populations.call import Call
     from populations.outcome import Evaluation
@@ -48,10 +47,7 @@ FILE_NAME = "run.db"
 class Store:
     """The file of one run. Made by `create` or `open`; a context manager that closes itself."""
 
-    def __init__(self, *, file: Path, connection: Connection, lock: int | None) -> None:
-        from populations import schema
-
-        self._schema = schema
+    def __init__(self, *, file: Path, connection: sqlite3.Connection, lock: int | None) -> None:
         self._file = file
         self._connection = connection
         self._lock = lock
@@ -67,8 +63,6 @@ class Store:
 
         Raises StoreError when the file exists or cannot be written.
         """
-        from populations import schema
-
         file = _file(path)
         lock = _acquire(file)
         connection = None
@@ -76,15 +70,15 @@ class Store:
             with _translated(file):
                 connection = schema.connect(str(file))
                 schema.make_writable(connection)
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
-                if connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar():
-                    raise StoreError(f"{file} holds a run already: resume it or name another place")
-                schema.metadata.create_all(connection)
-                first = {"experiment": experiment, "fingerprint": fingerprint}
-                connection.execute(schema.SET_META, [rows.of_meta(*item) for item in first.items()])
-                connection.exec_driver_sql(f"PRAGMA application_id = {schema.APPLICATION_ID}")
-                connection.exec_driver_sql(f"PRAGMA user_version = {schema.SCHEMA_VERSION}")
-                connection.commit()
+                with schema.transaction(connection, immediate=True):
+                    if not schema.is_empty(connection):
+                        raise StoreError(
+                            f"{file} holds a run already: resume it or name another place"
+                        )
+                    schema.create_tables(connection)
+                    first = {"experiment": experiment, "fingerprint": fingerprint}
+                    for item in first.items():
+                        connection.execute(schema.SET_META, rows.of_meta(*item))
         except BaseException:
             _release(connection, lock)
             raise
@@ -93,8 +87,6 @@ class Store:
     @classmethod
     def begun(cls, path: Path) -> bool:
         """Whether there is a file with anything in it: a kill may come before the first commit."""
-        from populations import schema
-
         file = _file(path)
         if not file.is_file():
             return False
@@ -102,9 +94,7 @@ class Store:
         try:
             with _translated(file):
                 connection = schema.connect(str(file))
-                return bool(
-                    connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar()
-                )
+                return not schema.is_empty(connection)
         except StoreError:
             # Something is there; opening it says what is wrong with it.
             return True
@@ -125,8 +115,6 @@ class Store:
         known. An older schema is migrated, in the file when it is opened for writing and otherwise
         in memory: then the store shows the run as it is now, and not what is written later.
         """
-        from populations import schema
-
         file = _file(path)
         if not file.is_file():
             raise StoreError(f"there is no run at {file}")
@@ -142,7 +130,7 @@ class Store:
                 version = migrations.version_of(connection)
                 if version < schema.SCHEMA_VERSION and read_only:
                     on_disk, connection = connection, migrations.migrated_in_memory(connection)
-                    schema.close(on_disk)
+                    on_disk.close()
                 elif version < schema.SCHEMA_VERSION:
                     migrations.keep_copy(file, version)
                     migrations.migrate(connection)
@@ -177,8 +165,8 @@ class Store:
     def add_candidate(self, candidate: Candidate) -> None:
         """Keep a proposal, before it is evaluated. Raises StoreError if its number is taken."""
         self._write(
-            (self._schema.INSERT_CANDIDATE, rows.of_candidate(candidate)),
-            (self._schema.INSERT_EDGE, rows.of_parents(candidate)),
+            (schema.INSERT_CANDIDATE, [rows.of_candidate(candidate)]),
+            (schema.INSERT_EDGE, rows.of_parents(candidate)),
         )
 
     def add_evaluation(
@@ -193,57 +181,55 @@ class Store:
         of = number if kernel is None else kernel
         row = rows.of_evaluation(number, evaluation, kernel=of, stored_unix_s=time.time())
         timings = rows.of_timings(number, evaluation.timings)
-        self._write((self._schema.INSERT_EVALUATION, row), (self._schema.INSERT_TIMING, timings))
+        self._write((schema.INSERT_EVALUATION, [row]), (schema.INSERT_TIMING, timings))
 
     def add_remeasurement(self, remeasurement: Remeasurement) -> None:
         """Keep that a kernel is to be measured again, before it is; its candidate is stored."""
         row = rows.of_remeasurement(remeasurement)
-        self._write((self._schema.INSERT_REMEASUREMENT, row))
+        self._write((schema.INSERT_REMEASUREMENT, [row]))
 
     def candidates(self) -> list[Candidate]:
         """Every proposal, by number, evaluated or not."""
-        found = self._read(self._schema.ALL_CANDIDATES)
+        found = self._read(schema.ALL_CANDIDATES)
         # Read behind them: no candidate is without its parents, though newer ones may come along.
         parents: dict[int, list[int]] = {}
-        for child, parent in self._read(self._schema.ALL_EDGES):
+        for child, parent in self._read(schema.ALL_EDGES):
             parents.setdefault(child, []).append(parent)
         return [rows.to_candidate(row, parents.get(row[0], ())) for row in found]
 
     def evaluations(self) -> dict[int, Evaluation]:
         """The first evaluation of every candidate that has one, by its number, ascending."""
-        return self._evaluations(self._schema.ALL_EVALUATIONS)
+        return self._evaluations(schema.ALL_EVALUATIONS)
 
     def remeasurements(self) -> list[Remeasurement]:
         """Every proposal to measure a kernel again, by number, whether it has been or not."""
-        return [rows.to_remeasurement(row) for row in self._read(self._schema.ALL_REMEASUREMENTS)]
+        return [rows.to_remeasurement(row) for row in self._read(schema.ALL_REMEASUREMENTS)]
 
     def remeasured(self) -> dict[int, Evaluation]:
         """What was measured again, by the number of the proposal, ascending."""
-        return self._evaluations(self._schema.ALL_FURTHER)
+        return self._evaluations(schema.ALL_FURTHER)
 
-    def _evaluations(self, statement: Executable) -> dict[int, Evaluation]:
+    def _evaluations(self, statement: str) -> dict[int, Evaluation]:
         found = self._read(statement)
         timings: dict[int, list[rows.Row]] = {}
-        for row in self._read(self._schema.ALL_TIMINGS) if found else ():
+        for row in self._read(schema.ALL_TIMINGS) if found else ():
             timings.setdefault(row[0], []).append(row)
         return {row[0]: rows.to_evaluation(row, timings.get(row[0], ())) for row in found}
 
     def evaluation(self, number: int) -> Evaluation | None:
         """The first evaluation of a candidate, or what a remeasurement found; None without one."""
-        found = self._read(self._schema.ONE_EVALUATION, {"number": number})
+        found = self._read(schema.ONE_EVALUATION, {"number": number})
         if not found:
             return None
-        return rows.to_evaluation(
-            found[0], self._read(self._schema.ONE_TIMINGS, {"number": number})
-        )
+        return rows.to_evaluation(found[0], self._read(schema.ONE_TIMINGS, {"number": number}))
 
     def stored_unix_s(self) -> dict[int, float]:
         """When each candidate's first evaluation was stored, by number: seconds since 1970."""
-        return {row[0]: row[1] for row in self._read(self._schema.WHEN_STORED)}
+        return {row[0]: row[1] for row in self._read(schema.WHEN_STORED)}
 
     def find(self, digest: str) -> Evaluation | None:
         """The first evaluation of any candidate with this digest; None when there is none."""
-        found = self._read(self._schema.NUMBER_BY_DIGEST, {"digest": digest})
+        found = self._read(schema.NUMBER_BY_DIGEST, {"digest": digest})
         return self.evaluation(found[0][0]) if found else None
 
     def kernels(self) -> list[Kernel]:
@@ -280,7 +266,7 @@ class Store:
         """Lists and ancestry without sources; for runs of any length."""
         from populations.queries import Queries
 
-        return Queries(self._schema.driver(self._connection), lambda: _translated(self._file))
+        return Queries(self._connection, lambda: _translated(self._file))
 
     def lineage(self) -> Lineage:
         """The lineage of everything evaluated so far, rebuilt."""
@@ -293,85 +279,75 @@ class Store:
 
     def add_proposal(self, proposal: Proposal) -> None:
         """Keep a proposal before its model is asked. Raises StoreError if its number is taken."""
-        self._write((self._schema.INSERT_PROPOSAL, rows.of_proposal(proposal)))
+        self._write((schema.INSERT_PROPOSAL, [rows.of_proposal(proposal)]))
 
     def add_call(self, call: Call) -> None:
         """Keep a question with its answer, before the answer is used; its proposal is stored."""
         row = rows.of_call(call, stored_unix_s=time.time())
-        self._write((self._schema.INSERT_CALL, row))
+        self._write((schema.INSERT_CALL, [row]))
 
     def add_rejection(self, rejection: Rejection) -> None:
         """Keep that no candidate came of a proposal, which is stored."""
-        self._write((self._schema.INSERT_REJECTION, rows.of_rejection(rejection)))
+        self._write((schema.INSERT_REJECTION, [rows.of_rejection(rejection)]))
 
     def proposals(self) -> list[Proposal]:
         """Every proposal that a model was asked for, by number."""
-        return [rows.to_proposal(row) for row in self._read(self._schema.ALL_PROPOSALS)]
+        return [rows.to_proposal(row) for row in self._read(schema.ALL_PROPOSALS)]
 
     def calls(self) -> list[Call]:
         """Every question with its answer, by proposal and turn."""
-        return [rows.to_call(row) for row in self._read(self._schema.ALL_CALLS)]
+        return [rows.to_call(row) for row in self._read(schema.ALL_CALLS)]
 
     def rejections(self) -> list[Rejection]:
         """Every proposal of which nothing came, by number."""
-        return [rows.to_rejection(row) for row in self._read(self._schema.ALL_REJECTIONS)]
+        return [rows.to_rejection(row) for row in self._read(schema.ALL_REJECTIONS)]
 
     # Trials, events, facts
 
     def add_trial(self, trial: Trial) -> None:
         """Keep a tuning trial; its candidate is stored. Raises StoreError if it is kept already."""
-        self._write((self._schema.INSERT_TRIAL, rows.of_trial(trial)))
+        self._write((schema.INSERT_TRIAL, [rows.of_trial(trial)]))
 
     def trials(self) -> list[Trial]:
         """Every tuning trial, by candidate number."""
-        return [rows.to_trial(row) for row in self._read(self._schema.ALL_TRIALS)]
+        return [rows.to_trial(row) for row in self._read(schema.ALL_TRIALS)]
 
     def add_event(self, kind: str, data: Mapping[str, Any]) -> None:
         """Keep an event with JSON-able `data`."""
-        self._write(
-            (self._schema.INSERT_EVENT, rows.of_event(kind, data, stored_unix_s=time.time()))
-        )
+        row = rows.of_event(kind, data, stored_unix_s=time.time())
+        self._write((schema.INSERT_EVENT, [row]))
 
     def events(self) -> list[Event]:
         """Every event, in the order stored."""
-        return [rows.to_event(row) for row in self._read(self._schema.ALL_EVENTS)]
+        return [rows.to_event(row) for row in self._read(schema.ALL_EVENTS)]
 
     def set_meta(self, key: str, value: object) -> None:
         """Set a JSON-able fact about the run; the one kind of entry that may change."""
-        self._write((self._schema.SET_META, rows.of_meta(key, value)))
+        self._write((schema.SET_META, [rows.of_meta(key, value)]))
 
     def meta(self, key: str) -> Any:
         """A fact about the run; None when it was never set."""
-        found = self._read(self._schema.ONE_META, {"key": key})
-        return json.loads(found[0][1]) if found else None
+        found = self._read(schema.ONE_META, {"key": key})
+        return json.loads(found[0][0]) if found else None
 
-    def _write(self, *statements: tuple[Executable, Any]) -> None:
-        """Execute in one transaction and commit it."""
-        with _translated(self._file):
-            try:
-                for statement, parameters in statements:
-                    if parameters:
-                        self._connection.execute(statement, parameters)
-                self._connection.commit()
-            except BaseException:
-                self._connection.rollback()
-                raise
+    def _write(self, *statements: tuple[str, Sequence[Mapping[str, Any]]]) -> None:
+        """Execute each for each of its rows, in one transaction, and commit it."""
+        with _translated(self._file), schema.transaction(self._connection):
+            for statement, of in statements:
+                self._connection.executemany(statement, of)
 
-    def _read(self, statement: Executable, parameters: Any = None) -> list[rows.Row]:
+    def _read(self, statement: str, parameters: Mapping[str, Any] | None = None) -> list[rows.Row]:
         with _translated(self._file):
-            return list(self._connection.execute(statement, parameters or {}))
+            return self._connection.execute(statement, parameters or {}).fetchall()
 
 
 def _file(path: Path) -> Path:
     return path if path.suffix == ".db" else path / FILE_NAME
 
 
-def _check(connection: Connection, file: Path, fingerprint: str | None) -> None:
+def _check(connection: sqlite3.Connection, file: Path, fingerprint: str | None) -> None:
     """Raise StoreError unless this is a run that we can read, and the one that is meant."""
-    from populations import schema
-
-    application = connection.exec_driver_sql("PRAGMA application_id").scalar()
-    if application != schema.APPLICATION_ID:
+    if schema.value(connection, "PRAGMA application_id") != schema.APPLICATION_ID:
         raise StoreError(f"{file} is not a run of evo")
     version = migrations.version_of(connection)
     if not migrations.OLDEST <= version <= schema.SCHEMA_VERSION:
@@ -382,8 +358,10 @@ def _check(connection: Connection, file: Path, fingerprint: str | None) -> None:
         )
     if fingerprint is None:
         return
-    row = connection.execute(schema.ONE_META, {"key": "fingerprint"}).one()
-    stored = json.loads(row.value)
+    found = connection.execute(schema.ONE_META, {"key": "fingerprint"}).fetchall()
+    if not found:
+        raise StoreError(f"{file} does not say which experiment it belongs to")
+    stored = json.loads(found[0][0])
     if stored != fingerprint:
         raise StoreError(
             f"{file} belongs to another experiment: it has fingerprint {stored}, "
@@ -408,11 +386,9 @@ def _acquire(file: Path) -> int:
     return lock
 
 
-def _release(connection: Connection | None, lock: int | None) -> None:
+def _release(connection: sqlite3.Connection | None, lock: int | None) -> None:
     if connection is not None:
-        from populations import schema
-
-        schema.close(connection)
+        connection.close()
     if lock is not None:
         os.close(lock)
 
@@ -420,12 +396,7 @@ def _release(connection: Connection | None, lock: int | None) -> None:
 @contextmanager
 def _translated(file: Path) -> Iterator[None]:
     """Turn the database's errors into a StoreError of one line."""
-    import sqlite3
-
-    from sqlalchemy.exc import SQLAlchemyError
-
     try:
         yield
-    except (SQLAlchemyError, sqlite3.Error) as error:
-        reason = getattr(error, "orig", None) or error
-        raise StoreError(f"{file}: {reason}".splitlines()[0]) from error
+    except sqlite3.Error as error:
+        raise StoreError(f"{file}: {error}".splitlines()[0]) from error

@@ -5,29 +5,28 @@ that makes it of the one before. The version that a file has stands in its heade
 user_version`), where it can be read before anything else is; alembic's own table lives only as long
 as a migration.
 
-alembic takes a while to import. Only a file that needs it pays for it.
+alembic, and SQLAlchemy with it, take a while to import and some memory. Only a file that needs
+them pays for them: everything else in this room speaks to sqlite3 itself.
 """
 
 from __future__ import annotations
 
+import sqlite3
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from populations import schema
 from populations.errors import StoreError
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
 
 OLDEST = 2
 
 
-def version_of(connection: Connection) -> int:
+def version_of(connection: sqlite3.Connection) -> int:
     """The schema that a file has; 0 for a file that was not made by us."""
-    return int(connection.exec_driver_sql("PRAGMA user_version").scalar() or 0)
+    return int(schema.value(connection, "PRAGMA user_version"))
 
 
-def migrate(connection: Connection) -> None:
+def migrate(connection: sqlite3.Connection) -> None:
     """Bring the tables to the present schema, in one transaction: wholly or, killed, not at all.
 
     Args:
@@ -38,25 +37,31 @@ def migrate(connection: Connection) -> None:
     """
     from alembic import command
     from alembic.config import Config
+    from sqlalchemy import create_engine
+    from sqlalchemy.exc import SQLAlchemyError
+    from sqlalchemy.pool import StaticPool
 
     config = Config()
     folder = str(Path(__file__).parent)
     config.set_main_option("script_location", folder.replace("%", "%%"))
     config.set_main_option("path_separator", "os")
-    config.attributes["connection"] = connection
+    # Never disposed of: that would close the connection, which is the caller's.
+    engine = create_engine("sqlite://", creator=lambda: connection, poolclass=StaticPool)
     # A table that others refer to cannot be made anew otherwise. No effect within a transaction.
-    connection.exec_driver_sql("PRAGMA foreign_keys = OFF")
+    connection.execute("PRAGMA foreign_keys = OFF")
     try:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-        command.upgrade(config, "head")
-        if broken := connection.exec_driver_sql("PRAGMA foreign_key_check").all():
-            raise StoreError(f"the run refers to what it does not hold: {broken[0]}")
-        connection.commit()
-    except BaseException:
-        connection.rollback()
-        raise
+        # SQLAlchemy is to know of the transaction, or alembic would commit every step; but it
+        # leaves it to the driver to begin one, and ours leaves it to us.
+        with engine.begin() as wrapped:
+            connection.execute("BEGIN IMMEDIATE")
+            config.attributes["connection"] = wrapped
+            command.upgrade(config, "head")
+            if broken := connection.execute("PRAGMA foreign_key_check").fetchall():
+                raise StoreError(f"the run refers to what it does not hold: {broken[0]}")
+    except SQLAlchemyError as error:
+        raise sqlite3.DatabaseError(str(getattr(error, "orig", None) or error)) from error
     finally:
-        connection.exec_driver_sql("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA foreign_keys = ON")
 
 
 def keep_copy(file: Path, version: int) -> Path:
@@ -65,8 +70,6 @@ def keep_copy(file: Path, version: int) -> Path:
     A migration that turns out to be wrong has then destroyed nothing, and the version of evo that
     wrote the run can go on reading it. Raises StoreError when there is no room for it.
     """
-    import sqlite3
-
     copy = file.with_name(f"{file.stem}.schema{version}{file.suffix}")
     part = copy.with_name(f"{copy.name}.part")
     try:
@@ -79,20 +82,18 @@ def keep_copy(file: Path, version: int) -> Path:
     return copy
 
 
-def migrated_in_memory(connection: Connection) -> Connection:
+def migrated_in_memory(connection: sqlite3.Connection) -> sqlite3.Connection:
     """A copy of a run at the present schema that lives in memory; the file is only read.
 
     It shows the run as it is now: what is written later does not appear.
     """
-    from populations import schema
-
     copy = schema.connect(":memory:")
     try:
-        schema.driver(connection).backup(schema.driver(copy))
-        copy.exec_driver_sql("PRAGMA query_only = OFF")
+        connection.backup(copy)
+        copy.execute("PRAGMA query_only = OFF")
         migrate(copy)
-        copy.exec_driver_sql("PRAGMA query_only = ON")
+        copy.execute("PRAGMA query_only = ON")
     except BaseException:
-        schema.close(copy)
+        copy.close()
         raise
     return copy

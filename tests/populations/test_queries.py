@@ -86,7 +86,7 @@ def test_ancestry_is_that_of_the_lineage(tmp_path_factory, drawn):
     [queries._LISTED, queries._CHILDREN, queries._ANCESTORS, queries._DESCENDANTS],
 )
 def test_no_question_looks_through_a_table_with_sources_or_details(store, statement):
-    plan = store._connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", (1,)).all()
+    plan = store._connection.execute(f"EXPLAIN QUERY PLAN {statement}", (1,)).fetchall()
     lines = [row[3] for row in plan]
     looked = [line for line in lines if line.startswith(("SCAN", "SEARCH"))]
     assert looked
@@ -95,7 +95,7 @@ def test_no_question_looks_through_a_table_with_sources_or_details(store, statem
 
 
 def test_the_best_are_found_without_sorting_all(store):
-    plan = store._connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {queries._BEST}", (1,)).all()
+    plan = store._connection.execute(f"EXPLAIN QUERY PLAN {queries._BEST}", (1,)).fetchall()
     assert "ix_evaluations_best" in plan[0][3]
     assert not [row for row in plan if row[3] == "USE TEMP B-TREE FOR ORDER BY"]
 

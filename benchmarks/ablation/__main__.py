@@ -91,9 +91,19 @@ def _run(options: argparse.Namespace) -> int:
     return _report(options)
 
 
+def _at_once(folder: Path, runs: int) -> int:
+    """Note how many runs this command has at once; the most that any had, earlier ones included."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "at_once"
+    most = max(runs, int(file.read_text(encoding="ascii")) if file.exists() else 0)
+    file.write_text(str(most), encoding="ascii")
+    return most
+
+
 def _live(options: argparse.Namespace) -> int:
     """Status 3: the time was up; the same command goes on."""
     folder = options.folder.absolute()
+    at_once = _at_once(folder, len(os.sched_getaffinity(0)) // options.cores)
     done = live(
         folder,
         arms=options.arms,
@@ -109,7 +119,7 @@ def _live(options: argparse.Namespace) -> int:
         **_about(options.seeds),
         "budgets": sorted(options.budgets),
         "cores": options.cores,
-        "at_once": len(os.sched_getaffinity(0)) // options.cores,
+        "at_once": at_once,
     }
     KEPT_LIVE.write_text(pack_live(folder, about), encoding="utf-8")
     return _report(options)

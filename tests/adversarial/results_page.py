@@ -165,7 +165,7 @@ def _behind(row: Row, entry: Mapping[str, Any]) -> str:
 
 
 def _stopped(cheat: Mapping[str, Any], verified: Mapping[str, Any] | None) -> str:
-    if verified is not None:
+    if verified is not None and verified["outcome"] != Outcome.PASSED:
         return f"verification, {verified['outcome']}: {_cell(verified['text'])}"
     if cheat["outcome"] == Outcome.PASSED:
         return f"gains nothing: measured {cheat['speedup']:.2f} times the baseline's speed"

@@ -128,6 +128,8 @@ ROWS = (
         trick="Finds the events that time it and records the first one again behind its work.",
         wins="The interval between the events is empty.",
         caught=FAKED,
+        # Where the host is busy nobody can say that its clock is wrong; then the judge's counts.
+        gains_nothing=True,
         layer="outside clock",
         targets=("cuda",),
         absent={"cpu": "there are no events"},

@@ -9,6 +9,7 @@ has all that it needs made beforehand and speaks to the kernel directly.
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import json
 import os
 import resource
@@ -29,6 +30,10 @@ from populations.errors import WorkerDied
 _libc = ctypes.PyDLL(None, use_errno=True)
 _MESSAGE_BYTES = 1 << 16
 _DESCRIPTORS = 3
+# Behind standard input, output and error: there is no gap below what is received.
+_KEPT = (3, 4, 5)
+# Above every number that a process with few open files has in use.
+_ASIDE = 100
 _ALL = 0x7FFFFFFF
 _MSG_CMSG_CLOEXEC = 0x40000000
 
@@ -67,7 +72,7 @@ class Template:
         self.pid = int(_libc.fork())
         if self.pid == 0:
             try:
-                _serve(theirs.detach(), layers, outer_proc)
+                _serve(*_kept(theirs.fileno(), outer_proc), layers)
             finally:
                 os._exit(1)
         if self.pid < 0:
@@ -168,12 +173,27 @@ class _Header(ctypes.Structure):
     )
 
 
-def _serve(control: int, layers: Layers, outer_proc: int) -> NoReturn:
+def _kept(control: int, outer_proc: int) -> tuple[int, int, int]:
+    """Close every descriptor but standard ones, these two and one of this process namespace.
+
+    Returns their numbers, the lowest there are: whatever is received later has a higher one.
+    """
+    namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+    # Set aside first: a number wanted may be another one's.
+    aside = [
+        fcntl.fcntl(source, fcntl.F_DUPFD_CLOEXEC, _ASIDE)
+        for source in (control, namespace, outer_proc)
+    ]
+    for target, source in zip(_KEPT, aside, strict=True):
+        os.dup2(source, target, inheritable=False)
+    linux.close_from(_KEPT[-1] + 1)
+    return _KEPT
+
+
+def _serve(control: int, namespace: int, outer_proc: int, layers: Layers) -> NoReturn:
     """Fork for every message with descriptors, wait for the named child at every other."""
     linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
     startup.be_called("evo-template")
-    namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
-    first = max(control, namespace, outer_proc) + 1
     text = ctypes.create_string_buffer(_MESSAGE_BYTES)
     piece, given = _Piece(ctypes.addressof(text), len(text)), _Descriptors()
     header = _Header(pieces=ctypes.addressof(piece), piece_count=1, control=ctypes.addressof(given))
@@ -182,7 +202,7 @@ def _serve(control: int, layers: Layers, outer_proc: int) -> NoReturn:
     status = ctypes.byref(answer, _Answer.status.offset)
     usage = ctypes.byref(answer, _Answer.user.offset)
     given_size, answer_size = ctypes.sizeof(given), ctypes.sizeof(answer)
-    close = [ctypes.c_long(n) for n in (linux.CLOSE_RANGE, first, _ALL, 0)]
+    close = [ctypes.c_long(n) for n in (linux.CLOSE_RANGE, _KEPT[-1] + 1, _ALL, 0)]
     new, failed = linux.CLONE_NEWPID, -1
     while True:
         given.size, header.control_size = 0, given_size

@@ -91,13 +91,27 @@ def test_a_child_answers_and_ends(zygote: Zygote) -> None:
     assert child.output() == ""
 
 
-def test_children_outlive_what_they_are_copies_of(zygote: Zygote) -> None:
+def template_of(zygote: Zygote) -> int:
     everyone = {pid: Path(f"/proc/{pid}/comm").read_text() for pid in descendants(zygote.pid)}
     templates = [pid for pid, name in everyone.items() if name == "evo-template\n"]
     if not templates:
         assert not zygote.layers()["process-namespace"].on
         pytest.skip("the server forks by itself without process namespaces")
     (template,) = templates
+    return template
+
+
+def test_what_children_are_copies_of_keeps_nothing_of_theirs(zygote: Zygote) -> None:
+    template = template_of(zygote)
+    for _ in range(3):
+        with zygote.spawn(entry("hang"), None, limits=Limits()) as child:
+            assert child.channel.receive(10) == "hanging"
+            # Standard ones, the nursery's socket, its process namespace, the launcher's /proc.
+            assert open_files(template) == 6
+
+
+def test_children_outlive_what_they_are_copies_of(zygote: Zygote) -> None:
+    template = template_of(zygote)
     with (
         zygote.spawn(entry("hang"), None, limits=Limits()) as first,
         zygote.spawn(entry("hang"), None, limits=Limits()) as second,

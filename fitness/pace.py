@@ -139,22 +139,30 @@ class Pacemaker:
 
 def follow(descriptor: int, batch: Callable[[Request], Answer]) -> None:
     """Time batches as asked, until the other side ends it. What `batch` raises passes through."""
-    with socket.socket(fileno=descriptor) as end:
-        end.setblocking(True)
-        home = os.sched_getaffinity(0)
-        while data := end.recv(_REQUEST.size):
-            nonce, *fields = _REQUEST.unpack(data)
-            request = Request(*fields)
-            if request.processor >= 0:
-                _go(request.processor, home)
-            answer = batch(request)
-            numbers = (*answer.times_ms, *answer.samples)
-            head = _ANSWER.pack(nonce, answer.launch_ms, answer.late, len(answer.times_ms))
-            try:
-                end.send(head + struct.pack(f"<{len(numbers)}d", *numbers))
-            except (BrokenPipeError, ConnectionResetError):
-                # Nobody waits for it any more.
-                return
+    home = os.sched_getaffinity(0)
+    try:
+        with socket.socket(fileno=descriptor) as end:
+            end.setblocking(True)
+            _follow(end, batch, home)
+    finally:
+        # Whoever had it brought somewhere may have died before asking.
+        os.sched_setaffinity(0, home)
+
+
+def _follow(end: socket.socket, batch: Callable[[Request], Answer], home: set[int]) -> None:
+    while data := end.recv(_REQUEST.size):
+        nonce, *fields = _REQUEST.unpack(data)
+        request = Request(*fields)
+        if request.processor >= 0:
+            _go(request.processor, home)
+        answer = batch(request)
+        numbers = (*answer.times_ms, *answer.samples)
+        head = _ANSWER.pack(nonce, answer.launch_ms, answer.late, len(answer.times_ms))
+        try:
+            end.send(head + struct.pack(f"<{len(numbers)}d", *numbers))
+        except (BrokenPipeError, ConnectionResetError):
+            # Nobody waits for it any more.
+            return
 
 
 def _go(processor: int, home: set[int]) -> None:
@@ -164,4 +172,4 @@ def _go(processor: int, home: set[int]) -> None:
     """
     if processor in home:
         os.sched_setaffinity(0, {processor})
-        os.sched_setaffinity(0, home)
+    os.sched_setaffinity(0, home)

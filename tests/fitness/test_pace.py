@@ -1,62 +1,55 @@
-"""Batches asked for over a socket of their own."""
+"""Asking for batches: who is brought to a processor is not kept there."""
 
-import math
+from __future__ import annotations
+
 import os
 import threading
 
-import pytest
-
-from fitness.pace import Answer, Pacemaker, Request, Silence, Way, follow
-
-
-def test_pace_carries_batches_until_it_is_ended():
-    pacemaker = Pacemaker()
-    seen = []
-
-    def batch(request):
-        seen.append(request)
-        return Answer([0.25] * request.calls, launch_ms=1.5, late=True, samples=(7.0, math.inf))
-
-    follower = threading.Thread(target=follow, args=(pacemaker.theirs.detach(), batch), daemon=True)
-    follower.start()
-    request = Request(3, 2, 9, 0.5, 0.1, secret=2**64 - 1, sample=6, way=Way.BARE)
-    answer = pacemaker.batch(request, 10.0)
-    assert answer == Answer([0.25, 0.25], 1.5, True, (7.0, math.inf))
-    assert seen == [request]
-    pacemaker.close()
-    follower.join(10)
-    assert not follower.is_alive()
+from fitness.clocks import bring
+from fitness.pace import Answer, Pacemaker, Request, follow
 
 
-def test_pace_brings_the_thread_to_a_processor_and_does_not_keep_it_there(monkeypatch):
-    every = os.sched_getaffinity(0)
-    pacemaker, moves, kept, real = Pacemaker(), [], [], os.sched_setaffinity
-
-    def noted(who, processors):
-        moves.append(set(processors))
-        real(who, processors)
+def test_whoever_is_brought_somewhere_is_free_again():
+    home, pacemaker = os.sched_getaffinity(0), Pacemaker()
+    seen, begun, numbers = [], threading.Event(), []
 
     def batch(request):
-        kept.append(os.sched_getaffinity(0))
-        return Answer([1.0])
+        seen.append(os.sched_getaffinity(0))
+        return Answer([1.0] * request.calls)
 
-    monkeypatch.setattr(os, "sched_setaffinity", noted)
-    follower = threading.Thread(target=follow, args=(pacemaker.theirs.detach(), batch), daemon=True)
-    follower.start()
-    there, nowhere = max(every), max(every) + 1000
-    for processor in (-1, there, nowhere):
-        pacemaker.batch(Request(0, 1, processor=processor), 5.0)
+    def serve():
+        numbers.append(threading.get_native_id())
+        begun.set()
+        follow(os.dup(pacemaker.theirs.fileno()), batch)
+        seen.append(os.sched_getaffinity(0))
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    assert begun.wait(5)
+    request = Request(subject=0, calls=1, processor=max(home))
+    # Answered, so that what follows finds it waiting.
+    assert pacemaker.batch(request, 5.0).times_ms == [1.0]
+    bring(numbers[0], max(home))
+    assert pacemaker.batch(request, 5.0).times_ms == [1.0]
+    bring(numbers[0], max(home))
+    assert os.sched_getaffinity(numbers[0]) == {max(home)}
+    # Gone before it asks again.
     pacemaker.close()
-    follower.join(10)
-    assert moves == [{there}, every]
-    assert kept == [every] * 3
+    thread.join(5)
+    assert seen == [home] * 3
 
 
-def test_pace_believes_nothing_that_does_not_fit():
-    pacemaker = Pacemaker()
-    pacemaker.theirs.send(b"\0" * 27)
-    with pytest.raises(Silence):
-        pacemaker.batch(Request(0, 1), 1.0)
-    with pytest.raises(Silence):
-        pacemaker.batch(Request(0, 1), 0.01)
+def test_nobody_is_kept_on_a_processor_that_is_not_its_own():
+    home, pacemaker = os.sched_getaffinity(0), Pacemaker()
+    descriptor = os.dup(pacemaker.theirs.fileno())
+    thread = threading.Thread(target=lambda: follow(descriptor, lambda _: Answer([1.0])))
+    thread.start()
+    request = Request(subject=0, calls=1, processor=max(home) + 1000)
+    assert pacemaker.batch(request, 5.0).times_ms == [1.0]
+    assert os.sched_getaffinity(thread.native_id) == home
     pacemaker.close()
+    thread.join(5)
+
+
+def test_bringing_what_is_gone_does_nothing():
+    bring(2**22 - 1, 0)

@@ -229,12 +229,12 @@ class Nursery:
     def _fork(self, plan: startup.Plan) -> int:
         if not plan.alone or self._template is None:
             return os.fork() or startup.run(plan)
-        try:
+        with contextlib.suppress(WorkerDied):
             return self._template.fork(plan)
-        except WorkerDied:
-            # By whoever ends processes where memory is short. What it had started is ours now.
-            self._template.close()
-            self._template = Template(self._layers, self._outer_proc)
+        # Ended by whoever ends processes where memory is short. What it had started is ours now,
+        # and what it may have started just now is nobody's.
+        self._template.renew()
+        self._end_strays()
         try:
             return self._template.fork(plan)
         except WorkerDied as error:
@@ -275,7 +275,7 @@ class Nursery:
         if not child.alone:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGKILL)
-            end_strays({other.pid for other in self._children} | {*self._parents()})
+            self._end_strays()
         code = os.waitstatus_to_exitcode(ended.status)
         child.end = {
             "status": code if code >= 0 else 128 - code,
@@ -289,10 +289,20 @@ class Nursery:
         self._kill_owned(child)
         self._finish(child)
 
+    def _end_strays(self) -> None:
+        end_strays({child.pid for child in self._children} | {*self._parents()})
+
     def _reaped(self, pid: int) -> Ended:
         if self._template is not None:
-            with contextlib.suppress(WorkerDied, ChildProcessError):
+            try:
                 return self._template.reap(pid)
+            except WorkerDied:
+                # What it had started is this process's when it is gone for good, not before.
+                with contextlib.suppress(OSError):
+                    self._template.renew()
+            except ChildProcessError:
+                # Started here, or by one that has been renewed.
+                pass
         _, status, usage = os.wait4(pid, 0)
         return Ended.of(status, usage)
 

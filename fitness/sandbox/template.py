@@ -15,6 +15,7 @@ import os
 import resource
 import signal
 import socket
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import NoReturn
@@ -68,17 +69,32 @@ class Template:
             layers: What confines children; each has a process namespace of its own.
             outer_proc: Descriptor of the launcher's /proc.
         """
+        self._layers = layers
+        self._outer_proc = outer_proc
+        self._control = -1
+        self._begin()
+
+    def _begin(self) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.pid = int(_libc.fork())
-        if self.pid == 0:
-            try:
-                _serve(*_kept(theirs.fileno(), outer_proc), layers)
-            finally:
-                os._exit(1)
-        if self.pid < 0:
-            raise OSError(ctypes.get_errno(), "fork of the process that others are copies of")
-        theirs.close()
-        self._control = ours.detach()
+        with ours, theirs:
+            self.pid = int(_libc.fork())
+            if self.pid == 0:
+                try:
+                    _serve(*_kept(theirs.fileno(), self._outer_proc), self._layers)
+                finally:
+                    os._exit(1)
+            if self.pid < 0:
+                raise OSError(ctypes.get_errno(), "fork of the process that others are copies of")
+            self._control = ours.detach()
+
+    def renew(self) -> None:
+        """Reap this process, which has died, and fork another. Raises OSError when that fails."""
+        if self._control >= 0:
+            os.close(self._control)
+            self._control = -1
+            with suppress(ChildProcessError):
+                os.waitpid(self.pid, 0)
+        self._begin()
 
     def fork(self, plan: startup.Plan) -> int:
         """Start a child; returns its process number.
@@ -87,8 +103,7 @@ class Template:
         """
         message = {"entry": plan.entry, "limits": plan.limits, "user": plan.user}
         descriptors = (plan.channel, plan.status, plan.output)
-        send(self._control, json.dumps(message).encode(), descriptors)
-        answer = self._answer()
+        answer = self._asked(json.dumps(message).encode(), descriptors)
         if answer.number < 0:
             raise OSError(answer.error, os.strerror(answer.error))
         return int(answer.number)
@@ -98,21 +113,17 @@ class Template:
 
         Raises ChildProcessError for a process that it did not start, WorkerDied like `fork`.
         """
-        send(self._control, b"%d\0" % pid)
-        answer = self._answer()
+        answer = self._asked(b"%d\0" % pid)
         if answer.number < 0:
             raise ChildProcessError(answer.error, os.strerror(answer.error))
         cpu_us = answer.user.total_us + answer.system.total_us
         return Ended(answer.status, cpu_us * 1e-6, answer.max_rss_kb * 1024)
 
-    def close(self) -> None:
-        """Reap this process, which has died."""
-        os.close(self._control)
-        with suppress(ChildProcessError):
-            os.waitpid(self.pid, 0)
-
-    def _answer(self) -> _Answer:
-        content, _ = receive(self._control)
+    def _asked(self, message: bytes, descriptors: Sequence[int] = ()) -> _Answer:
+        content = b""
+        if self._control >= 0:
+            send(self._control, message, descriptors)
+            content, _ = receive(self._control)
         if len(content) != ctypes.sizeof(_Answer):
             raise WorkerDied("the process that others are copies of is gone")
         return _Answer.from_buffer_copy(content)

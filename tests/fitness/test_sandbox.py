@@ -102,27 +102,35 @@ def template_of(zygote: Zygote) -> int:
 
 
 def test_what_children_are_copies_of_keeps_nothing_of_theirs(zygote: Zygote) -> None:
-    template = template_of(zygote)
     for _ in range(3):
         with zygote.spawn(entry("hang"), None, limits=Limits()) as child:
             assert child.channel.receive(10) == "hanging"
             # Standard ones, the nursery's socket, its process namespace, the launcher's /proc.
-            assert open_files(template) == 6
+            assert open_files(template_of(zygote)) == 6
 
 
 def test_children_outlive_what_they_are_copies_of(zygote: Zygote) -> None:
-    template = template_of(zygote)
     with (
         zygote.spawn(entry("hang"), None, limits=Limits()) as first,
         zygote.spawn(entry("hang"), None, limits=Limits()) as second,
     ):
         assert [child.channel.receive(10) for child in (first, second)] == ["hanging"] * 2
+        template = template_of(zygote)
         os.kill(template, signal.SIGKILL)
         assert first.kill().signal == signal.SIGKILL
         with zygote.spawn(entry("finish"), 3, limits=Limits()) as third:
             assert third.wait(10).status == 3
         assert second.kill().signal == signal.SIGKILL
     assert gone({template})
+
+
+def test_children_that_end_with_what_they_are_copies_of(zygote: Zygote) -> None:
+    for _ in range(10):
+        with zygote.spawn(entry("hang"), None, limits=Limits()) as child:
+            assert child.channel.receive(10) == "hanging"
+            for pid in (child.pid, template_of(zygote)):
+                os.kill(pid, signal.SIGKILL)
+            assert child.wait(10).signal == signal.SIGKILL
 
 
 def test_its_number_is_the_one_that_proc_shows(zygote: Zygote) -> None:

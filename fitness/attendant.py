@@ -12,7 +12,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 
 from fitness.lease import DeviceLease
-from fitness.process import CandidateProcess, Vacancy
+from fitness.process import CandidateProcess
+from fitness.vacancy import Vacancy
 from populations.errors import WorkerError
 
 

@@ -17,8 +17,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fitness import timing
-from fitness.batches import Batches
-from fitness.clocks import Bare, bring, ran_ms, waited_ms
+from fitness.batches import Batches, ProcessSubject
+from fitness.clocks import bring
 from fitness.lease import DeviceLease
 from fitness.pace import Answer, Pacemaker, Request, Silence
 from fitness.sandbox.channel import Channel
@@ -86,8 +86,7 @@ class BaselineClient:
         pacemaker.handed_over()
         try:
             yield [
-                _Subject(
-                    self,
+                ProcessSubject(
                     Batches(
                         lambda request: self.batch(pacemaker, request),
                         rng,
@@ -95,6 +94,7 @@ class BaselineClient:
                         device=self._device,
                     ),
                     name,
+                    self._pid,
                 )
                 for number, name in enumerate(names)
             ]
@@ -112,14 +112,6 @@ class BaselineClient:
             pacemaker.close()
             answer = self._receive(_ANSWER_LIMIT_S)
             raise WorkerError(f"a baseline failed: {answer.get('failed', error)}") from error
-
-    def waited_ms(self) -> float:
-        """How long the process's threads have waited for a processor."""
-        return waited_ms(self._pid)
-
-    def ran_ms(self) -> float:
-        """How long the process's threads have run."""
-        return ran_ms(self._pid)
 
     def close(self) -> None:
         """End the conversation. Callable twice."""
@@ -147,36 +139,6 @@ class BaselineClient:
         if "problem_error" in answer:
             raise ProblemError(answer["problem_error"])
         return answer
-
-
-class _Subject:
-    def __init__(self, client: BaselineClient, batches: Batches, name: str) -> None:
-        self._client = client
-        self._batches = batches
-        self._name = name
-
-    @property
-    def name(self) -> str:
-        return self._name
-
-    @property
-    def set_aside_ms(self) -> float:
-        return self._batches.set_aside_ms
-
-    def batch(self, calls: int, settle_ms: float, *, look: bool = False) -> list[float]:
-        return self._batches.batch(calls, settle_ms, look=look)
-
-    def bare(self, calls: int, *, empty: bool = False, look: bool = True) -> Bare:
-        return self._batches.bare(calls, empty=empty, look=look)
-
-    def move(self, processor: int) -> None:
-        self._batches.processor = processor
-
-    def waited_ms(self) -> float:
-        return self._client.waited_ms()
-
-    def ran_ms(self) -> float:
-        return self._client.ran_ms()
 
 
 def measure(

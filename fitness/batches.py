@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from fitness.clocks import CLOCK_SLACK_MS, Bare, ClockError
+from fitness.clocks import CLOCK_SLACK_MS, Bare, ClockError, ran_ms, waited_ms
 from fitness.pace import Answer, Request, Way
 
 # The host's lead over a device: what launching a call is taken for at first, by how much more than
@@ -185,3 +185,43 @@ class Batches:
                 break
             self._launch_ms = max(launch_ms, 2 * self._launch_ms)
         return answer
+
+
+class ProcessSubject:
+    """One subject of a process, for timing; implements `fitness.subject.Subject`."""
+
+    def __init__(self, batches: Batches, name: str, pid: int) -> None:
+        """Ask through `batches`; `pid` is the process's number in our own /proc."""
+        self._batches = batches
+        self._name = name
+        self._pid = pid
+
+    @property
+    def name(self) -> str:
+        """The candidate's or the baseline's name."""
+        return self._name
+
+    @property
+    def set_aside_ms(self) -> float:
+        """What of the last batch's answer is no work of the subject."""
+        return self._batches.set_aside_ms
+
+    def batch(self, calls: int, settle_ms: float, *, look: bool = False) -> list[float]:
+        """Milliseconds per call of one batch."""
+        return self._batches.batch(calls, settle_ms, look=look)
+
+    def bare(self, calls: int, *, empty: bool = False, look: bool = True) -> Bare:
+        """One batch on a device that nobody holds back."""
+        return self._batches.bare(calls, empty=empty, look=look)
+
+    def move(self, processor: int) -> None:
+        """Begin the next batches on this processor; on any if negative."""
+        self._batches.processor = processor
+
+    def waited_ms(self) -> float:
+        """How long the process's threads have waited for a processor so far."""
+        return waited_ms(self._pid)
+
+    def ran_ms(self) -> float:
+        """How long the process's threads have run so far."""
+        return ran_ms(self._pid)

@@ -3,40 +3,32 @@
 from __future__ import annotations
 
 import math
-import os
 import random
 import secrets
-import shutil
 import signal
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from fitness.batches import LATE_LOOKS, Batches
-from fitness.bench import settings_of
+from fitness.batches import LATE_LOOKS, Batches, ProcessSubject
 from fitness.cases import Case, Constants, StateChange
-from fitness.clocks import Bare, ClockError, bring, ran_ms, waited_ms
+from fitness.clocks import ClockError, bring
 from fitness.compiling import ASIDE, BACK
 from fitness.contents import CheckedCall, TimedInputs, to_json
 from fitness.diagnostics.printed import excerpt
 from fitness.exchange import OutputRegion
 from fitness.pace import Answer, Late, Pacemaker, Request, Silence
-from fitness.sandbox.limits import Limits
-from fitness.sandbox.zygote import Child, Exit, Spawner
+from fitness.sandbox.zygote import Exit, Spawner
 from fitness.spec import EvaluationSpec
 from fitness.subject import Subject
+from fitness.vacancy import Vacancy
 from populations.errors import WorkerDied, WorkerTimeout
 from populations.kernel import Candidate
 from populations.outcome import Outcome
 
 OUTPUT_SHOWN = 2000
-# Starting a process takes milliseconds, on a crowded machine seconds.
-_START_LIMIT_S = 60.0
-# For what a candidate's toolchain writes; it is memory, and a judge's whole share of the disk.
-FOLDER_BYTES = 512 << 20
 # Compilations of one question for which the lease is given back: taking it again may have to wait,
 # which does not count towards the candidate's time.
 _MOST_ASIDE = 32
@@ -63,45 +55,6 @@ class Fault(Exception):
         self.outcome = outcome
         self.text = text
         self.details = dict(details or {})
-
-
-class Vacancy:
-    """A confined process that no candidate has been in yet; one candidate may take it over."""
-
-    def __init__(
-        self, spec: EvaluationSpec, spawner: Spawner, *, folder: Path, read: tuple[Path, ...] = ()
-    ) -> None:
-        """Start it; the arguments are those of `CandidateProcess`."""
-        self.folder = Path(tempfile.mkdtemp(dir=folder))
-        folders = [self.folder]
-        if spec.device == "cuda":
-            folders.append(self.folder / "triton_cache_dir")
-            _link_launchers(spec.cache_dir / "triton", folders[-1])
-        limits = Limits(
-            memory_bytes=spec.memory_bytes,
-            processes=spec.processes,
-            cpu_s=spec.run_limit_s * (spec.threads + 1) + 10,
-            read=(*read, self.folder) if read else (),
-            write=tuple(folders),
-            folder_bytes=FOLDER_BYTES,
-            devices=spec.device == "cuda",
-            output_bytes=spec.output_bytes,
-        )
-        argument = {"settings": settings_of(spec), "folder": str(self.folder)}
-        self.child: Child = spawner.spawn("fitness.runner:run", argument, limits=limits)
-
-    def settle(self) -> None:
-        """Wait until it waits for its candidate. Raises WorkerError where it could not begin."""
-        self.child.channel.send({"do": "settle", "nonce": ""})
-        self.child.channel.receive(_START_LIMIT_S)
-
-    def end(self) -> Exit:
-        """Kill it and remove its folder."""
-        try:
-            return self.child.kill()
-        finally:
-            # It may have left anything here; whatever cannot be removed is of no harm.
-            shutil.rmtree(self.folder, ignore_errors=True)
 
 
 class CandidateProcess:
@@ -272,7 +225,7 @@ class CandidateProcess:
             kept=kept,
         )
         try:
-            yield _Subject(self, batches, name)
+            yield ProcessSubject(batches, name, self._child.pid)
         except (ClockError, Fault):
             _refuse(batches, when)
             raise
@@ -298,14 +251,6 @@ class CandidateProcess:
             raise Fault(Outcome.CHEATED, text) from error
         self._left_s -= time.monotonic() - start
         return answer
-
-    def waited_ms(self) -> float:
-        """How long its threads have waited for a processor."""
-        return waited_ms(self._child.pid)
-
-    def ran_ms(self) -> float:
-        """How long its threads have run."""
-        return ran_ms(self._child.pid)
 
     def __enter__(self) -> CandidateProcess:
         return self
@@ -396,56 +341,8 @@ class CandidateProcess:
         return f"\nits output:\n{excerpt(text, OUTPUT_SHOWN)}" if text else ""
 
 
-class _Subject:
-    def __init__(self, process: CandidateProcess, batches: Batches, name: str) -> None:
-        self._process = process
-        self._batches = batches
-        self._name = name
-
-    @property
-    def name(self) -> str:
-        return self._name
-
-    @property
-    def set_aside_ms(self) -> float:
-        return self._batches.set_aside_ms
-
-    def batch(self, calls: int, settle_ms: float, *, look: bool = False) -> list[float]:
-        return self._batches.batch(calls, settle_ms, look=look)
-
-    def bare(self, calls: int, *, empty: bool = False, look: bool = True) -> Bare:
-        return self._batches.bare(calls, empty=empty, look=look)
-
-    def move(self, processor: int) -> None:
-        self._batches.processor = processor
-
-    def waited_ms(self) -> float:
-        return self._process.waited_ms()
-
-    def ran_ms(self) -> float:
-        return self._process.ran_ms()
-
-
 def _refuse(batches: Batches, when: str) -> None:
     """Raise Fault where an output that was looked at is wrong."""
     if fault := batches.fault():
         text = f"right when it was checked, wrong {when}: {fault}"
         raise Fault(Outcome.CHEATED, text)
-
-
-def _link_launchers(cache: Path, folder: Path) -> None:
-    """Show a candidate the parts of Triton's cache that are the same for every kernel.
-
-    They were compiled by our own processes, and only reading them is allowed. Without them every
-    candidate would wait for a C compiler.
-    """
-    folder.mkdir()
-    for pattern in ("*/cuda_utils*.so", "*/__triton_launcher*.so"):
-        for library in cache.glob(pattern):
-            with suppress(FileExistsError):
-                (folder / library.parent.name).symlink_to(library.parent)
-
-
-def work_folder() -> Path:
-    """A new private folder for one judge's candidates; the caller removes it."""
-    return Path(tempfile.mkdtemp(prefix=f"evo-{os.getpid()}-"))

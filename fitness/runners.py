@@ -10,10 +10,11 @@ from pathlib import Path
 from fitness.attendant import Attendant
 from fitness.baselines import BaselineTable
 from fitness.lease import DeviceLease
-from fitness.process import CandidateProcess, Fault, Vacancy, work_folder
+from fitness.process import CandidateProcess, Fault
 from fitness.sandbox.limits import system_paths
 from fitness.sandbox.zygote import Spawner
 from fitness.spec import EvaluationSpec
+from fitness.vacancy import Vacancy, work_folder
 from populations.kernel import Candidate
 
 # Calls of the fastest baseline on every workload that a candidate's time limit holds at least: its

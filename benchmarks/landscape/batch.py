@@ -25,9 +25,9 @@ from benchmarks.landscape.lattice import Point
 from benchmarks.landscape.records import Record
 from fitness import baselines, timing
 from fitness.baselines import BaselineClient, BaselineTable
-from fitness.batches import Batches
+from fitness.batches import Batches, ProcessSubject
 from fitness.children import BaselineProcess
-from fitness.clocks import Bare, ClockError, ran_ms, waited_ms
+from fitness.clocks import ClockError
 from fitness.lease import DeviceLease
 from fitness.pace import Pacemaker, Silence
 from fitness.pool import PRELOAD, environment
@@ -333,7 +333,9 @@ class Batch:
         pacemaker = Pacemaker()
         child.pace(pacemaker)
         try:
-            subject = _Subject(child, pacemaker, self._rng, self._spec.device)
+            ask = pacemaker.batch
+            batches = Batches(lambda r: ask(r, _BATCH_LIMIT_S), self._rng, device=self._spec.device)
+            subject = ProcessSubject(batches, "point", child.pid)
             ours = Timed(subject, self._spec)
             if self._spec.device == "cpu":
                 ours.probe()
@@ -351,36 +353,6 @@ class Batch:
             pacemaker.close()
         child.paced()
         return rounds
-
-
-class _Subject:
-    """A built point, for timing; implements `fitness.subject.Subject`."""
-
-    name = "point"
-
-    def __init__(self, child: Child, pacemaker: Pacemaker, rng: random.Random, device: str) -> None:
-        self._pid = child.pid
-        ask = pacemaker.batch
-        self._batches = Batches(lambda r: ask(r, _BATCH_LIMIT_S), rng, device=device)
-
-    @property
-    def set_aside_ms(self) -> float:
-        return self._batches.set_aside_ms
-
-    def batch(self, calls: int, settle_ms: float, *, look: bool = False) -> list[float]:
-        return self._batches.batch(calls, settle_ms, look=look)
-
-    def bare(self, calls: int, *, empty: bool = False) -> Bare:
-        return self._batches.bare(calls, empty=empty)
-
-    def move(self, processor: int) -> None:
-        self._batches.processor = processor
-
-    def waited_ms(self) -> float:
-        return waited_ms(self._pid)
-
-    def ran_ms(self) -> float:
-        return ran_ms(self._pid)
 
 
 def _record(built: _Built, rounds: Rounds | None, baseline: str, device_s: float) -> Record:

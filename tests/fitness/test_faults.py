@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from fitness.process import FOLDER_BYTES
+from fitness.vacancy import FOLDER_BYTES
 from populations.outcome import Outcome
 from tests.fitness.fault_place import (
     PROBLEM,

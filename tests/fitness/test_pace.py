@@ -44,7 +44,11 @@ def test_nobody_is_kept_on_a_processor_that_is_not_its_own():
     descriptor = os.dup(pacemaker.theirs.fileno())
     thread = threading.Thread(target=lambda: follow(descriptor, lambda _: Answer([1.0])))
     thread.start()
-    request = Request(subject=0, calls=1, processor=max(home) + 1000)
+    elsewhere = max(home) + 1000
+    request = Request(subject=0, calls=1, processor=max(home))
+    assert pacemaker.batch(request, 5.0).times_ms == [1.0]
+    bring(thread.native_id, max(home))
+    request = request._replace(processor=elsewhere)
     assert pacemaker.batch(request, 5.0).times_ms == [1.0]
     assert os.sched_getaffinity(thread.native_id) == home
     pacemaker.close()

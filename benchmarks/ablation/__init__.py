@@ -2,6 +2,7 @@
 
     arms     what is compared: settings, and two ends that are no search
     runs     one search in this process, and what it had found after each evaluation
+    pool     many of them at once
     results  the file of runs, and the numbers that follow from it
     figure   anytime curves as SVG
     report   docs/ablation.md

@@ -1,32 +1,33 @@
 """`python -m benchmarks.ablation`: compare policies over measured landscapes.
 
-run      every arm, landscape and seed that is not in the file yet, then the report
+run      every arm, landscape and seed that is not there yet, then the report
 live     whole runs on a problem that is compiled and measured, then the report
-report   docs/ablation.md and its figures from the runs that are kept
+report   docs/ablation.md and its figures from the runs that are kept, and from those of a file
+
+A run is there if it is in the file that runs are added to as they end, or among those that are
+kept; `run --anew` looks at the former alone, as is right once the search has changed. Cut off, the
+same command goes on.
 """
 
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import os
 import sys
 import time
 from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
 from benchmarks.ablation.arms import ARMS, tables
 from benchmarks.ablation.live import LIVE, live, pack_live
-from benchmarks.ablation.results import append, pack, read
+from benchmarks.ablation.pool import each
+from benchmarks.ablation.results import append, merged, pack, read, seeds_of, unpack
 from benchmarks.ablation.runs import Run, Task, run
 from populations.errors import EvoError
 
 KEPT = Path(__file__).parent / "results.json"
 KEPT_LIVE = Path(__file__).parent / "live.json"
-_NICE = 5
-_PROGRESS_S = 10.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,7 +48,8 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
     command.add_argument("--seeds", type=int, default=20)
     command.add_argument("--evaluations", type=int, default=400, help="the budget of each run")
-    command.add_argument("--workers", type=int, default=2, help="processes")
+    command.add_argument("--jobs", "--workers", type=int, default=2, help="runs at once")
+    command.add_argument("--anew", action="store_true", help="those that are kept are not there")
     command.add_argument("--file", type=Path, default=Path("runs/ablation.jsonl"))
     command.set_defaults(run=_run)
     command = commands.add_parser("live", help="search conv1d on CPU cores, then report")
@@ -59,36 +61,44 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--folder", type=Path, default=Path("runs/live"))
     command.set_defaults(run=_live)
     command = commands.add_parser("report", help="write the document from the runs that are kept")
+    command.add_argument("--file", type=Path, help="keep what it has, of the budget of all others")
     command.set_defaults(run=_report)
     return parser
 
 
 def _run(options: argparse.Namespace) -> int:
-    tasks = _tasks(options)
-    wanted = {_key(task): task for task in tasks}
-    done = {(r.landscape, r.arm, r.seed, r.budget, r.fingerprint): r for r in read(options.file)}
-    left = [task for key, task in wanted.items() if key not in done]
+    tasks = {_key(task): task for task in _tasks(options)}
+    there = read(options.file) if options.anew else [*_kept(), *read(options.file)]
+    done = {_key_of(run) for run in there}
+    left = [task for key, task in tasks.items() if key not in done]
     print(f"{len(tasks)} runs, {len(left)} of them to do", flush=True)
-    began = told = time.monotonic()
-    # A run is made of threads of its own; a forked one would share them.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(
-        options.workers, mp_context=context, initializer=os.nice, initargs=(_NICE,)
-    ) as pool:
-        pending: set[Future[Run]] = {pool.submit(run, task) for task in left}
-        while pending:
-            over, pending = wait(pending, return_when=FIRST_COMPLETED)
-            for future in over:
-                append(options.file, future.result())
-            now = time.monotonic()
-            if now - told > _PROGRESS_S or not pending:
-                told, finished = now, len(left) - len(pending)
-                rate = finished / (now - began)
-                print(f"{now - began:6.0f} s  {finished}/{len(left)}  {rate:.2f}/s", flush=True)
-    runs = [r for r in read(options.file) if _key_of(r) in wanted]
-    about = {**_about(options.seeds), "evaluations": options.evaluations}
-    KEPT.write_text(pack(runs, about), encoding="utf-8")
-    return _report(options)
+    for done_now in each(run, left, jobs=options.jobs):
+        append(options.file, done_now)
+    keep(read(options.file), options.evaluations)
+    return _told()
+
+
+def _kept() -> list[Run]:
+    return unpack(KEPT)[1] if KEPT.exists() else []
+
+
+def keep(runs: Sequence[Run], evaluations: int) -> None:
+    """Write runs into the file that is kept, in place of what it has of the same searches.
+
+    Args:
+        runs: Those to add.
+        evaluations: Budget of what is kept; runs of another are left out, and so are those of
+            arms, tables and settings that are no longer compared.
+    """
+    known = tables()
+    every = [
+        run
+        for run in merged(_kept(), runs)
+        if run.budget == evaluations and run.arm in ARMS and run.landscape in known
+        if _key_of(run) == _key(Task(known[run.landscape], run.arm, run.seed, run.budget))
+    ]
+    about = {**_about(seeds_of(every)), "evaluations": evaluations}
+    KEPT.write_text(pack(every, about), encoding="utf-8")
 
 
 def _at_once(folder: Path, runs: int) -> int:
@@ -122,7 +132,7 @@ def _live(options: argparse.Namespace) -> int:
         "at_once": at_once,
     }
     KEPT_LIVE.write_text(pack_live(folder, about), encoding="utf-8")
-    return _report(options)
+    return _told()
 
 
 def _tasks(options: argparse.Namespace) -> list[Task]:
@@ -155,7 +165,13 @@ def _about(seeds: int) -> dict[str, Any]:
     }
 
 
-def _report(_options: argparse.Namespace) -> int:
+def _report(options: argparse.Namespace) -> int:
+    if options.file is not None:
+        keep(read(options.file), unpack(KEPT)[0]["evaluations"])
+    return _told()
+
+
+def _told() -> int:
     from benchmarks.ablation.report import write
 
     for path in write(KEPT, KEPT_LIVE):

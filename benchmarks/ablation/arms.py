@@ -16,6 +16,8 @@ SAMPLING, EXHAUSTIVE = "sampling", "exhaustive"
 ENDS = (SAMPLING, EXHAUSTIVE)
 # Policies are compared by whom they breed from: what a model makes of it is an arm of its own.
 UNSCREENED = "search.screening=0"
+# Every proposal knows all results before it, as random points need not and OpenEvolve does.
+DEFAULT, SERIAL = "screened", "screened_serial"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,8 @@ _TITLES = {
     EXHAUSTIVE: "every point in random order (no search)",
 }
 ARMS: Mapping[str, Arm] = {
-    "screened": Arm("screened", (), "population, screened (the default)"),
+    DEFAULT: Arm(DEFAULT, (), "population, screened (the default)"),
+    SERIAL: Arm(SERIAL, ("search.in_flight=1",), "the default, one at a time"),
     "screened_remeasure": Arm(
         "screened_remeasure", ("search.remeasure=1",), "the default, measured again once"
     ),

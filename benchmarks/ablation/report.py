@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.ablation.arms import ARMS, ENDS, ROOT, tables
+from benchmarks.ablation.arms import ARMS, DEFAULT, ENDS, ROOT, SERIAL, tables
 from benchmarks.ablation.figure import figure
 from benchmarks.ablation.live import unpack_live
 from benchmarks.ablation.live_report import NAME, live_figure, live_lines, live_section
@@ -33,8 +33,12 @@ what operators offer, a model chooses what is evaluated (docs/search.md). With `
 likely champion is measured again before it counts, and each such measurement counts as an
 evaluation. Two lines are no search: points drawn at random, with and without repetition, the
 champion chosen as a search would. They know what no search knows, namely which points and
-structures there are. All other keys have their defaults; on the H200's tables 16 proposals are
-under way at once, so that the first 15 children are made when nothing but the seed is known.
+structures there are. All other keys have their defaults. On the H200's tables 16 proposals are
+therefore under way at once, and the first 15 children are made when nothing but the seed is known:
+that keeps the 8 workers of a real run busy, where an evaluation takes a second. On a table it takes
+nothing. "One at a time" (`search.in_flight=1`) is the default without that: every proposal knows
+all results before it. Points drawn at random lose nothing by being many at once, so compare them
+with that line to learn what a search knows, and with the default to learn what it does in a run.
 
 What is shown is the *true* speedup of the champion that the search itself would have named: the
 table's median over all rounds of that point, not the reading that made it champion. In brackets:
@@ -163,14 +167,27 @@ def _picture(name: str, runs: Sequence[Run], table: Landscape, evaluations: int)
 
 
 def _summary(found: dict[str, list[Line]]) -> str:
-    """Which search is first on which landscape, as far as intervals tell them apart."""
+    """Which search is first on which landscape, as far as intervals tell them apart.
+
+    One at a time is told beside them: it is the default on other terms, and no other policy.
+    """
     said = ["\n## In short\n"]
     for name, every in found.items():
-        searches = [line for line in every if line.arm not in ENDS]
+        searches = [line for line in every if line.arm not in (*ENDS, SERIAL)]
+        if not searches:
+            continue
         budget = max(searches[0].found)
         quick = min(searches, key=lambda line: (line.near.value, -line.reached))
         said.append(
             f"- {name}: {leader(searches, budget)}. Soonest within 5% is {quick.arm}, after "
-            f"{_count(quick.near, budget)} evaluations; {_drawn(every, budget)}."
+            f"{_count(quick.near, budget)} evaluations;{_serial(every, budget)} "
+            f"{_drawn(every, budget)}."
         )
     return "\n".join(said) + "\n"
+
+
+def _serial(every: Sequence[Line], budget: int) -> str:
+    near = {line.arm: _count(line.near, budget) for line in every}
+    if not {DEFAULT, SERIAL} <= near.keys():
+        return ""
+    return f" the default: {near[DEFAULT]}, one at a time: {near[SERIAL]};"

@@ -10,6 +10,7 @@ import json
 import math
 import random
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -103,6 +104,17 @@ def unpack(path: Path) -> tuple[dict[str, Any], list[Run]]:
         for item in data.pop("runs")
     ]
     return data, runs
+
+
+def merged(kept: Iterable[Run], new: Iterable[Run]) -> list[Run]:
+    """All of them; of two runs of one search the new one."""
+    return list({(r.landscape, r.arm, r.seed, r.budget): r for r in (*kept, *new)}.values())
+
+
+def seeds_of(runs: Iterable[Run]) -> int:
+    """How many seeds every arm on every landscape has at least; 0 without a run."""
+    counts = Counter((run.landscape, run.arm) for run in runs)
+    return min(counts.values(), default=0)
 
 
 def curve(run: Run, table: Landscape, evaluations: int) -> list[float]:

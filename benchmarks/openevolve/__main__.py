@@ -1,7 +1,11 @@
 """`python -m benchmarks.openevolve`: OpenEvolve and our policies with the same operators.
 
-run      every run that is not in the file yet, then the report
-report   RESULTS.md from the runs that are kept
+run      every run that is not there yet, then the report
+report   RESULTS.md from the runs that are kept, and from those of a file
+
+A run is there if it is in the file that runs are added to as they end, or among those that are
+kept; with `--anew` our side of the latter is not, as is right once our search has changed. Cut
+off, the same command goes on.
 """
 
 from __future__ import annotations
@@ -9,23 +13,25 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks.ablation.arms import tables
+from benchmarks.ablation.pool import each
 from benchmarks.ablation.report import table_of
-from benchmarks.ablation.results import append, lines, pack, read, unpack
+from benchmarks.ablation.results import append, lines, merged, pack, read, seeds_of, unpack
 from benchmarks.ablation.runs import Run
 from benchmarks.openevolve.ours import (
     BARE,
     OPENEVOLVE,
     OPENEVOLVE_DISTINCT,
     SCREENED,
-    even,
-    openevolve,
+    Job,
+    searched,
 )
-from populations.errors import EvoError
+from populations.errors import EvoError, InputError
 
 _HERE = Path(__file__).parent
 KEPT, RESULTS = _HERE / "results.json", _HERE / "RESULTS.md"
@@ -35,6 +41,7 @@ OURS = (
     *POLICIES,
     *(f"{policy}{BARE}" for policy in POLICIES),
 )
+_THEIRS = (OPENEVOLVE, OPENEVOLVE_DISTINCT)
 TITLES = {
     OPENEVOLVE: "OpenEvolve",
     OPENEVOLVE_DISTINCT: "OpenEvolve, repeated programs for nothing",
@@ -49,14 +56,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="benchmarks.openevolve", description=__doc__)
     commands = parser.add_subparsers(required=True)
     command = commands.add_parser("run", help="search, then report")
-    command.add_argument("--python", type=Path, required=True, help="one that has openevolve")
+    command.add_argument("--python", type=Path, help="one that has openevolve")
     command.add_argument("--landscapes", nargs="+", choices=list(tables()), default=list(tables()))
     command.add_argument("--seeds", type=int, default=20)
     command.add_argument("--evaluations", type=int, default=400)
-    command.add_argument("--workers", type=int, default=2, help="runs of OpenEvolve at once")
+    command.add_argument("--jobs", type=int, default=2, help="runs at once, of either side")
+    command.add_argument("--anew", action="store_true", help="our side's kept runs are not there")
     command.add_argument("--file", type=Path, default=Path("runs/openevolve.jsonl"))
     command.set_defaults(run=_run)
-    commands.add_parser("report", help="write RESULTS.md").set_defaults(run=_report)
+    command = commands.add_parser("report", help="write RESULTS.md")
+    command.add_argument("--file", type=Path, help="keep what it has, of the budget of all others")
+    command.set_defaults(run=_report)
     options = parser.parse_args(arguments)
     try:
         return int(options.run(options))
@@ -66,61 +76,80 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    done = {(r.landscape, r.arm, r.seed, r.budget) for r in read(options.file)}
-    began, budget = time.monotonic(), options.evaluations
-    for seed in range(1, options.seeds + 1):
-        for name in options.landscapes:
-            for arm in OURS:
-                if (name, arm, seed, budget) not in done:
-                    append(options.file, even(tables()[name], arm, seed, budget))
-    left = [
-        (name, seed)
+    kept = [r for r in _kept() if r.arm in _THEIRS or not options.anew]
+    done = {(r.landscape, r.arm, r.seed, r.budget) for r in (*kept, *read(options.file))}
+    left = [job for job in _jobs(options) if job.key not in done]
+    theirs = sum(job.arm == OPENEVOLVE_DISTINCT for job in left)
+    print(f"{len(left)} runs to do, {theirs} of them OpenEvolve's", flush=True)
+    if theirs and options.python is None:
+        raise InputError("runs of OpenEvolve are to do, and --python says which Python has it")
+    for runs in each(searched, left, jobs=options.jobs):
+        for run in runs:
+            append(options.file, run)
+    keep(read(options.file), options.evaluations, _version(options.python))
+    return _told()
+
+
+def _jobs(options: argparse.Namespace) -> list[Job]:
+    """By seed first: what is done when it is interrupted is as much of every line.
+
+    OpenEvolve's before ours, as they take longest. They tell two lines, of which one stands for
+    both.
+    """
+    known = tables()
+    return [
+        Job(options.python, known[name], arm, seed, options.evaluations)
         for seed in range(1, options.seeds + 1)
+        for arm in (OPENEVOLVE_DISTINCT, *OURS)
         for name in options.landscapes
-        if (name, OPENEVOLVE_DISTINCT, seed, budget) not in done
     ]
-    print(f"{time.monotonic() - began:6.0f} s  {len(left)} runs of OpenEvolve to do", flush=True)
-
-    def one(task: tuple[str, int]) -> list[Run]:
-        name, seed = task
-        return list(openevolve(options.python, tables()[name], seed, budget))
-
-    with ThreadPoolExecutor(options.workers) as pool:
-        futures = [pool.submit(one, task) for task in left]
-        for number, future in enumerate(as_completed(futures), 1):
-            for run in future.result():
-                append(options.file, run)
-            print(f"{time.monotonic() - began:6.0f} s  {number}/{len(left)}", flush=True)
-    return keep(options)
 
 
-def keep(options: argparse.Namespace) -> int:
-    """Write the runs of a file into the one that is kept, then the report."""
-    runs = [run for run in read(options.file) if run.budget == options.evaluations]
+def _kept() -> list[Run]:
+    return unpack(KEPT)[1] if KEPT.exists() else []
+
+
+def keep(runs: Sequence[Run], evaluations: int, version: str) -> None:
+    """Write runs into the file that is kept, in place of what it has of the same searches.
+
+    Args:
+        runs: Those to add.
+        evaluations: Budget of what is kept; runs of another are left out.
+        version: OpenEvolve's; "": the one that is kept.
+    """
+    before = unpack(KEPT)[0] if KEPT.exists() else {}
+    every = [run for run in merged(_kept(), runs) if run.budget == evaluations]
     about = {
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
-        "openevolve": _version(options.python),
-        "seeds": options.seeds,
-        "evaluations": options.evaluations,
+        "openevolve": version or before.get("openevolve", ""),
+        "seeds": seeds_of(every),
+        "evaluations": evaluations,
     }
-    KEPT.write_text(pack(runs, about), encoding="utf-8")
-    return _report(options)
+    KEPT.write_text(pack(every, about), encoding="utf-8")
 
 
-def _version(python: Path) -> str:
+def _version(python: Path | None) -> str:
     import subprocess
 
+    if python is None:
+        return ""
     code = "from importlib.metadata import version; print(version('openevolve'))"
     done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)
     return done.stdout.strip()
 
 
-def _report(_options: argparse.Namespace) -> int:
+def _report(options: argparse.Namespace) -> int:
+    if options.file is not None:
+        keep(read(options.file), unpack(KEPT)[0]["evaluations"], "")
+    return _told()
+
+
+def _told() -> int:
     from fitness.landscape.table import load
 
     about, runs = unpack(KEPT)
     budgets = sorted({min(100, about["evaluations"]), about["evaluations"]})
-    parts = [f"# OpenEvolve {about['openevolve']} and evo\n\nWhat is compared: README.md.\n"]
+    parts = [_head(about, runs)]
     order = list(TITLES)
     for name in sorted({run.landscape for run in runs}):
         mine = sorted((r for r in runs if r.landscape == name), key=lambda r: order.index(r.arm))
@@ -129,6 +158,17 @@ def _report(_options: argparse.Namespace) -> int:
     RESULTS.write_text("\n".join(parts), encoding="utf-8")
     print(RESULTS)
     return 0
+
+
+def _head(about: Mapping[str, Any], runs: Sequence[Run]) -> str:
+    """What the tables are of; seeds as they are, where a line has fewer than another too."""
+    most = max(Counter((run.landscape, run.arm) for run in runs).values(), default=0)
+    seeds = f"{most} seeds" if most == about["seeds"] else f"{about['seeds']} to {most} seeds"
+    return (
+        f"# OpenEvolve {about['openevolve']} and evo\n\nWhat is compared: README.md. Medians of "
+        f"{seeds} with their 95% bootstrap intervals, of the champion's true\nspeedup; columns as "
+        "in docs/ablation.md.\n"
+    )
 
 
 if __name__ == "__main__":

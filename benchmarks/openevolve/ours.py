@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import time
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest import mock
@@ -31,6 +32,38 @@ OPENEVOLVE, OPENEVOLVE_DISTINCT = "openevolve", "openevolve_distinct"
 _HERE = Path(__file__).parent
 _ROOT = _HERE.parents[1]
 _LIMIT_S = 900
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One search of either side.
+
+    Attributes:
+        python: An interpreter that has `openevolve` and NumPy; None where none is asked for.
+        table: The landscape's file.
+        arm: `OPENEVOLVE_DISTINCT`, which tells `OPENEVOLVE` too, or as `even` has it.
+        seed: As `even` and `openevolve` have it.
+        evaluations: Likewise.
+    """
+
+    python: Path | None
+    table: Path
+    arm: str
+    seed: int
+    evaluations: int
+
+    @property
+    def key(self) -> tuple[str, str, int, int]:
+        """What tells its run from all others."""
+        return self.table.stem, self.arm, self.seed, self.evaluations
+
+
+def searched(job: Job) -> list[Run]:
+    """Carry out one search in this process, OpenEvolve's with a server of its own."""
+    if job.arm != OPENEVOLVE_DISTINCT:
+        return [even(job.table, job.arm, job.seed, job.evaluations)]
+    assert job.python is not None  # noqa: S101 - who made the job saw to it
+    return list(openevolve(job.python, job.table, job.seed, job.evaluations))
 
 
 def even(table: Path, arm: str, seed: int, evaluations: int) -> Run:

@@ -10,20 +10,28 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.ablation.arms import ARMS, ENDS
+from benchmarks.ablation import __main__ as command
+from benchmarks.ablation.arms import ARMS, DEFAULT, ENDS, SERIAL, tables
 from benchmarks.ablation.figure import figure
+from benchmarks.ablation.pool import each
+from benchmarks.ablation.report import _summary
 from benchmarks.ablation.results import (
+    Interval,
+    Line,
     append,
     curve,
     first_near,
     interval,
     lines,
+    merged,
     pack,
     read,
+    seeds_of,
     unpack,
 )
 from benchmarks.ablation.runs import Run, Task, run
 from fitness.landscape.table import load
+from populations.errors import WorkerError
 from populations.outcome import Outcome
 from tests.fitness.landscape.test_table import GOLDEN
 
@@ -122,3 +130,62 @@ def test_every_arm_is_an_experiment() -> None:
     fingerprints = {arm: task(arm).config.fingerprint() for arm in ARMS if arm not in ENDS}
     # One of them is the default.
     assert len(set(fingerprints.values())) == len(fingerprints)
+
+
+def test_runs_of_one_search_are_kept_once_the_new_one() -> None:
+    old, new = made(((1, 0),)), made(((1, 0), (2, 3)))
+    other = made(((1, 0),), arm="greedy", seed=2)
+    assert merged([old, other], [new]) == [new, other]
+    assert seeds_of([old, other, replace(old, seed=2)]) == 1
+    assert seeds_of([]) == 0
+
+
+def test_one_run_that_fails_is_not_the_end_of_the_others(capfd: pytest.CaptureFixture[str]) -> None:
+    found = each(math.sqrt, [4.0, -1.0, 9.0], jobs=1)
+    assert {next(found), next(found)} == {2.0, 3.0}
+    with pytest.raises(WorkerError, match="1 of 3 runs"):
+        next(found)
+    told = capfd.readouterr()
+    assert "ValueError" in told.err
+    assert "3/3" in told.out
+
+
+def test_one_arm_alone_leaves_what_is_kept_of_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, file = tmp_path / "kept.json", tmp_path / "runs.jsonl"
+    stale = replace(made(((1, 0),), arm="greedy"), landscape="conv1d_cpu", fingerprint="other")
+    known = Task(tables()["conv1d_cpu"], "exhaustive", 1, 10)
+    good = replace(stale, arm="exhaustive", fingerprint=known.config.fingerprint())
+    kept.write_text(pack([stale, good], {"seeds": 1, "evaluations": 10}))
+    monkeypatch.setattr(command, "KEPT", kept)
+    monkeypatch.setattr(command, "each", lambda f, tasks, **_: map(f, tasks))
+    monkeypatch.setattr(command, "_told", lambda: 0)
+    some = ["--landscapes", "conv1d_cpu", "--seeds", "1", "--evaluations", "10"]
+    some += ["--file", str(file), "--arms"]
+    assert command.main(["run", *some, SERIAL, "exhaustive"]) == 0
+    about, runs = unpack(kept)
+    # What is kept of another table or experiment is no run of this one.
+    assert [run.arm for run in runs] == ["exhaustive", SERIAL]
+    assert runs[0] == good
+    assert [run.arm for run in read(file)] == [SERIAL]
+    assert about["seeds"] == 1
+    assert command.main(["run", *some, "exhaustive", "--anew"]) == 0
+    assert unpack(kept)[1][0].champions != good.champions
+
+
+def test_one_at_a_time_knows_every_result_before_it() -> None:
+    assert run(task(SERIAL)).champions != run(task(DEFAULT)).champions
+
+
+def test_one_at_a_time_is_told_beside_the_policies() -> None:
+    def line(arm: str, near: float, found: float) -> Line:
+        spread = Interval(near, near, near)
+        return Line(arm, 1, {10: Interval(found, found, found)}, spread, 1, 0, 1.0)
+
+    every = [line(DEFAULT, 9, 1.0), line("greedy", 8, 1.1), line(SERIAL, 3, 2.0)]
+    text = _summary({"tiny": every, "lone": every[2:]})
+    assert "greedy has found most (1.100x)" in text
+    assert "Soonest within 5% is greedy" in text
+    assert "the default: 9 [9, 9], one at a time: 3 [3, 3];" in text
+    assert "lone" not in text

@@ -28,6 +28,7 @@ from benchmarks.openevolve.ours import (
     OPENEVOLVE,
     OPENEVOLVE_DISTINCT,
     SCREENED,
+    SERIAL,
     Job,
     searched,
 )
@@ -38,6 +39,7 @@ KEPT, RESULTS = _HERE / "results.json", _HERE / "RESULTS.md"
 POLICIES = ("population", "islands", "map_elites", "random")
 OURS = (
     f"population{SCREENED}",
+    f"population{SERIAL}",
     *POLICIES,
     *(f"{policy}{BARE}" for policy in POLICIES),
 )
@@ -46,6 +48,7 @@ TITLES = {
     OPENEVOLVE: "OpenEvolve",
     OPENEVOLVE_DISTINCT: "OpenEvolve, repeated programs for nothing",
     f"population{SCREENED}": "evo, population, screened (the default)",
+    f"population{SERIAL}": "evo, the default, one at a time",
     **{policy: f"evo, {policy}" for policy in POLICIES},
     **{f"{policy}{BARE}": f"evo, {policy}, bare" for policy in POLICIES},
 }

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 EXPERIMENT = Path(__file__).resolve().parents[2] / "experiments/landscape_conv1d.toml"
-BARE, SCREENED = "_bare", "_screened"
+BARE, SCREENED, SERIAL = "_bare", "_screened", "_screened_serial"
 OPENEVOLVE, OPENEVOLVE_DISTINCT = "openevolve", "openevolve_distinct"
 _HERE = Path(__file__).parent
 _ROOT = _HERE.parents[1]
@@ -73,12 +73,14 @@ def even(table: Path, arm: str, seed: int, evaluations: int) -> Run:
         table: The landscape.
         arm: The policy; everything else has its default but that nothing is screened. With `BARE`
             behind it, a proposal is one edit, and a child keeps its parent's launch parameters
-            rather than the best known. With `SCREENED` the default is screened as ever.
+            rather than the best known. With `SCREENED` the default is screened as ever, and with
+            `SERIAL` besides there is one proposal at a time, as OpenEvolve has it here.
         seed: Of the search.
         evaluations: The first kernel's included.
     """
-    began, bare, screened = time.monotonic(), arm.endswith(BARE), arm.endswith(SCREENED)
-    policy = arm.removesuffix(BARE).removesuffix(SCREENED)
+    began, bare, serial = time.monotonic(), arm.endswith(BARE), arm.endswith(SERIAL)
+    screened = serial or arm.endswith(SCREENED)
+    policy = arm.removesuffix(BARE).removesuffix(SERIAL).removesuffix(SCREENED)
     settings = (
         f"evaluation.landscape={str(table)!r}",
         f"search.seed={seed}",
@@ -86,6 +88,7 @@ def even(table: Path, arm: str, seed: int, evaluations: int) -> Run:
         f"search.policy={policy}",
         *(("search.edits=1",) if bare else ()),
         *(() if screened else ("search.screening=0",)),
+        *(("search.in_flight=1",) if serial else ()),
     )
     config = load_config(EXPERIMENT, settings)
     landscape = landscape_of(config)
@@ -114,7 +117,7 @@ def even(table: Path, arm: str, seed: int, evaluations: int) -> Run:
             parts,
             budget=budget(config),
             seed=seed,
-            in_flight=in_flight(config, device),
+            in_flight=config.search.in_flight or in_flight(config, device),
             device=device,
             edits=config.search.edits,
             screening=config.search.screening,

@@ -103,8 +103,9 @@ class Judge:
         self.roofline = roofline
         self._spawner = spawner
         self._model_seed = model_seed
-        # Baseline and workload -> what a call took at best so far.
+        # Baseline and workload -> what a call took at best so far, and what lay between two.
         self._call_ms: dict[tuple[str, str], float] = {}
+        self._renewal_ms: dict[tuple[str, str], float] = {}
 
     def evaluate(
         self,
@@ -355,13 +356,16 @@ class Judge:
             rounds = timing.measure(probed, self.spec, self.rng, hopeless=below)
         # The least so far: a neighbour may have been in the way at first, and of two batches of
         # one kernel the one with fewer calls shows longer times.
-        known_ms = self._call_ms.get((baseline, workload), math.inf)
-        self._call_ms[baseline, workload] = min(known_ms, *rounds.times_ms[baseline])
+        key = baseline, workload
+        self._call_ms[key] = min(self._call_ms.get(key, math.inf), *rounds.times_ms[baseline])
+        if renewal_ms := probed[-1].renewal_ms:
+            self._renewal_ms[key] = min(self._renewal_ms.get(key, math.inf), renewal_ms)
         return rounds, record
 
     def _sized(self, subject: Subject, workload: str) -> Timed:
         """A baseline that knows how many calls make a batch; on the CPU it is asked once."""
         timed = Timed(subject, self.spec)
+        timed.renewal_ms = self._renewal_ms.get((subject.name, workload), 0.0)
         known_ms = self._call_ms.get((subject.name, workload))
         if known_ms is None or timed.ahead:
             timed.probe()

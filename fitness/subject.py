@@ -97,6 +97,7 @@ class Timed:
         waited_ms: For how long.
         suspected: Whether the time that its process runs is measured too.
         ahead: Whether launches run ahead of its device.
+        renewal_ms: What lay between two calls of its long batches at least; 0 before any.
     """
 
     def __init__(
@@ -120,6 +121,7 @@ class Timed:
         self.waited_ms = 0.0
         self.suspected = False
         self.ahead = spec.device != "cpu"
+        self.renewal_ms = 0.0
         self._subject = subject
         self._clock = clock
         self._settle_ms = 0.0

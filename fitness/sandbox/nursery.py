@@ -36,7 +36,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from fitness.sandbox import linux, pages, seccomp, startup, watch
+from fitness.sandbox import holes, linux, pages, seccomp, startup, watch
 from fitness.sandbox.confine import Layers
 from fitness.sandbox.output import Excerpt
 from fitness.sandbox.packets import receive, send
@@ -108,6 +108,7 @@ class Nursery:
         # The collector of a child would otherwise touch, and so copy, all pages of these modules.
         gc.collect()
         gc.freeze()
+        holes.fill()
         # Before the first fork: a child that began earlier would keep the small pages beside the
         # large ones, all 120 MB of them.
         for place in pages.large_page_ranges():

@@ -86,12 +86,13 @@ class _Runner:
         self._settings = argument["settings"]
         self._device: str = self._settings["device"]
         self._seed = 0
-        self._folder = Path(argument["folder"])
+        # A name and not a path: every text that a path keeps is one more page of one's own.
+        self._folder: str = argument["folder"]
         self._models: dict[str, torch.nn.Module] = {}
         self._state = ""
         # Names in the reference's state -> names in the candidate's; empty where they differ.
         self._own_names: dict[str, str] = {}
-        self.path = str(self._folder / f"{MODULE}.py")
+        self.path = f"{self._folder}/{MODULE}.py"
         os.chdir(self._folder)
         self._use_private_caches()
         prepare(self._settings)
@@ -108,10 +109,10 @@ class _Runner:
     def _use_private_caches(self) -> None:
         # What a candidate compiles must not be found by another one.
         for name in ("TRITON_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR", "TORCH_EXTENSIONS_DIR"):
-            os.environ[name] = str(self._folder / name.lower())
-        os.environ["HOME"] = os.environ["TMPDIR"] = str(self._folder)
+            os.environ[name] = f"{self._folder}/{name.lower()}"
+        os.environ["HOME"] = os.environ["TMPDIR"] = self._folder
         # Whoever asked before the fork has had another answer.
-        tempfile.tempdir = str(self._folder)
+        tempfile.tempdir = self._folder
 
     def do_settle(self, _question: dict[str, Any], _channel: Any) -> dict[str, Any]:
         """Do nothing; the answer says that all that comes before a candidate is done."""

@@ -22,6 +22,7 @@ from populations.errors import WorkerDied, WorkerError, WorkerTimeout
 
 # One byte for the kind (json, pickle, descriptors), four for the length of what follows.
 _HEADER = struct.Struct("!cI")
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 _JSON, _PICKLE, _DESCRIPTORS = b"J", b"P", b"F"
 _MAX_DESCRIPTORS = 64
 _PIECE_BYTES = 1 << 20
@@ -75,7 +76,7 @@ class Channel:
 
     def send(self, message: Any) -> None:
         """Send JSON-able data (not a number or infinity included)."""
-        self._send(_JSON, json.dumps(message, separators=(",", ":")).encode())
+        self._send(_JSON, _ENCODER.encode(message).encode())
 
     def receive(self, timeout_s: float | None, *, limit_bytes: int = _LIMIT_BYTES) -> Any:
         """Wait for data and return it; None waits for ever.

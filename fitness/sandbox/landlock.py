@@ -43,7 +43,9 @@ def version() -> int:
     return linux.syscall(_CREATE_RULESET, 0, 0, 1)
 
 
-def restrict(abi: int, *, read: Sequence[Path], write: Sequence[Path], devices: bool) -> None:
+def restrict(
+    abi: int, *, read: Sequence[Path | str], write: Sequence[Path | str], devices: bool
+) -> None:
     """Restrict this process and all it will start. Needs no_new_privs. Raises OSError.
 
     Args:
@@ -62,10 +64,13 @@ def restrict(abi: int, *, read: Sequence[Path], write: Sequence[Path], devices: 
     rules = linux.syscall(_CREATE_RULESET, ctypes.byref(ruleset), size, 0)
     try:
         for path in write:
-            _allow(rules, str(path), handled & ~_MAKE_DEVICES)
-        readable = [str(path) for path in read or (Path("/"),) if path.exists()]
-        for name in readable:
-            _allow(rules, name, _READ & handled)
+            _allow(rules, path, handled & ~_MAKE_DEVICES)
+        for path in read or ("/",):
+            try:
+                _allow(rules, path, _READ & handled)
+            except (FileNotFoundError, NotADirectoryError):
+                # What is not there cannot be read.
+                continue
         usable = (_READ_FILE | _WRITE_FILE | _TRUNCATE | _IOCTL_DEVICE) & handled
         for name in (*_ALWAYS_WRITABLE, *(_device_nodes() if devices else ())):
             _allow(rules, name, usable)
@@ -91,8 +96,8 @@ def _device_nodes() -> list[str]:
     return [str(path) for pattern in _DEVICES for path in Path("/").glob(pattern[1:])]
 
 
-def _allow(rules: int, name: str, rights: int) -> None:
-    parent = os.open(name, os.O_PATH | os.O_CLOEXEC)
+def _allow(rules: int, path: Path | str, rights: int) -> None:
+    parent = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
         if not stat.S_ISDIR(os.fstat(parent).st_mode):
             rights &= _ON_FILES

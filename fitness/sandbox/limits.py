@@ -59,8 +59,8 @@ class Limits:
     file_bytes: int = 256 * 1024**2
     cpu_s: float = 60.0
     open_files: int = 256
-    read: tuple[Path, ...] = ()
-    write: tuple[Path, ...] = ()
+    read: tuple[Path | str, ...] = ()
+    write: tuple[Path | str, ...] = ()
     folder_bytes: int = 0
     devices: bool = False
     output_bytes: int = 32 * 1024
@@ -84,9 +84,9 @@ class Limits:
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> Limits:
-        """What `to_json` made."""
-        paths = {name: tuple(map(Path, plain[name])) for name in ("read", "write")}
-        return cls(**{**plain, **paths})
+        """What `to_json` made; paths stay names, which a child has cheaper than objects."""
+        names = {name: tuple(plain[name]) for name in ("read", "write")}
+        return cls(**{**plain, **names})
 
 
 def system_paths(*, python: bool = True) -> tuple[Path, ...]:
@@ -108,8 +108,8 @@ def system_paths(*, python: bool = True) -> tuple[Path, ...]:
 
 
 @lru_cache(maxsize=64)
-def _names(paths: tuple[Path, ...]) -> list[str]:
-    return [str(path.absolute()) for path in paths]
+def _names(paths: tuple[Path | str, ...]) -> list[str]:
+    return [str(Path(path).absolute()) for path in paths]
 
 
 def _outermost(paths: Sequence[Path]) -> tuple[Path, ...]:

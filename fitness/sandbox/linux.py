@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+from typing import Any
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWIPC = 0x08000000
@@ -28,34 +29,46 @@ CLOSE_RANGE = 436
 CAP_DAC_OVERRIDE = 1
 CAP_DAC_READ_SEARCH = 2
 
+_PR_SET_NAME = 15
+_NOTHING = (0,) * 6
 _CAPABILITY_VERSION_3 = 0x20080522
 
 _libc = ctypes.CDLL(None, use_errno=True)
-_libc.syscall.restype = ctypes.c_long
-# Pointer arguments pass as they are: ctypes would cut a plain int to 32 bits.
 _ULONG = ctypes.c_ulong
+# Looked up here, with whole registers as arguments, ints and pointers alike: a forked child has all
+# of that for nothing, and pays for each page that it writes to in making it.
+_prctl, _syscall = _libc.prctl, _libc.syscall
+_prctl.argtypes = (ctypes.c_int, *(_ULONG,) * 4)
+_syscall.argtypes = (ctypes.c_long, *(ctypes.c_void_p,) * 6)
+_syscall.restype = ctypes.c_long
+_set_name = _libc["prctl"]
+_set_name.argtypes = (ctypes.c_int, ctypes.c_char_p)
+_unshare, _setns, _capset, _mount = _libc.unshare, _libc.setns, _libc.capset, _libc.mount
 
 
-def prctl(option: int, *values: int) -> None:
+def prctl(option: int, value: int = 0, second: int = 0) -> None:
     """Set one of this process's attributes. Raises OSError."""
-    padded = (*values, 0, 0, 0, 0)[:4]
-    _check(_libc.prctl(option, *(_ULONG(value) for value in padded)), f"prctl {option}")
+    _check(_prctl(option, value, second, 0, 0), "prctl", option)
+
+
+def be_called(name: str) -> None:
+    """What `ps` and `top` show; of more than 15 letters the kernel keeps the first."""
+    _set_name(_PR_SET_NAME, name.encode())
 
 
 def unshare(flags: int) -> None:
     """Leave the namespaces of these kinds for new ones. Raises OSError."""
-    _check(_libc.unshare(flags), f"unshare {flags:#x}")
+    _check(_unshare(flags), "unshare", flags)
 
 
 def setns(descriptor: int, kind: int) -> None:
     """Enter an open namespace of this kind. Raises OSError."""
-    _check(_libc.setns(descriptor, kind), "setns")
+    _check(_setns(descriptor, kind), "setns")
 
 
-def syscall(number: int, *values: object) -> int:
-    """Call a system call by number. Values are ints or ctypes objects. Raises OSError."""
-    plain = (ctypes.c_long(value) if isinstance(value, int) else value for value in values)
-    return _check(_libc.syscall(ctypes.c_long(number), *plain), f"syscall {number}")
+def syscall(number: int, *values: Any) -> int:
+    """Call a system call by number. Values are ints or ctypes pointers. Raises OSError."""
+    return _check(_syscall(number, *values, *_NOTHING[len(values) :]), "syscall", number)
 
 
 def current_processor() -> int:
@@ -70,11 +83,13 @@ def close_from(first: int) -> None:
 
 def set_capabilities(kept: tuple[int, ...]) -> None:
     """Give up every capability of this process but `kept`. Raises OSError."""
-    mask = sum(1 << capability for capability in kept)
+    mask = 0
+    for capability in kept:
+        mask |= 1 << capability
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
     # Effective, permitted and inheritable set: the low 32 capabilities, then the high ones.
     data = (ctypes.c_uint32 * 6)(mask, mask, mask, 0, 0, 0)
-    _check(_libc.capset(header, data), "capset")
+    _check(_capset(header, data), "capset")
 
 
 def madvise(address: int, size_bytes: int, advice: int) -> None:
@@ -86,12 +101,14 @@ def madvise(address: int, size_bytes: int, advice: int) -> None:
 def mount(source: str, target: str, kind: str, flags: int, options: str = "") -> None:
     """Mount, or change a mount, by its flags. Raises OSError."""
     data = options.encode() or None
-    done = _libc.mount(source.encode(), target.encode(), kind.encode(), _ULONG(flags), data)
-    _check(done, f"mount {target}")
+    done = _mount(source.encode(), target.encode(), kind.encode(), _ULONG(flags), data)
+    _check(done, "mount", target)
 
 
-def _check(result: int, what: str) -> int:
+def _check(result: int, what: str, of: object = "") -> int:
     if result < 0:
         code = ctypes.get_errno()
-        raise OSError(code, f"{what}: {os.strerror(code)}")
+        raise OSError(
+            code, f"{what} {of}: {os.strerror(code)}" if of else f"{what}: {os.strerror(code)}"
+        )
     return result

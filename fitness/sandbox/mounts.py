@@ -44,7 +44,7 @@ def own_processes() -> None:
     _mount_processes()
 
 
-def restrict(write: Sequence[Path], *, processes: bool, folder_bytes: int = 0) -> None:
+def restrict(write: Sequence[Path | str], *, processes: bool, folder_bytes: int = 0) -> None:
     """Make every mount read-only but `write`. Needs rights over the user namespace.
 
     Args:
@@ -74,7 +74,7 @@ def restrict(write: Sequence[Path], *, processes: bool, folder_bytes: int = 0) -
     os.chdir("/")
 
 
-def own_folder(folder: Path, size_bytes: int) -> None:
+def own_folder(folder: Path | str, size_bytes: int) -> None:
     """Put memory of this size in the place of a folder; for this mount namespace alone.
 
     It goes when the last process of the namespace does, whatever is in it. Raises OSError.
@@ -89,7 +89,7 @@ def own_folder(folder: Path, size_bytes: int) -> None:
             os.mkdir(path, 0o700)  # noqa: PTH102 - likewise
 
 
-def _folders_and_links(folder: Path) -> Iterator[tuple[str, str]]:
+def _folders_and_links(folder: Path | str) -> Iterator[tuple[str, str]]:
     """What lies in a folder: (path, "") for a folder, (path, target) for a link."""
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -97,7 +97,7 @@ def _folders_and_links(folder: Path) -> Iterator[tuple[str, str]]:
                 yield entry.path, os.readlink(entry.path)  # noqa: PTH115 - likewise
             elif entry.is_dir():
                 yield entry.path, ""
-                yield from _folders_and_links(Path(entry.path))
+                yield from _folders_and_links(entry.path)
 
 
 def _mount_processes() -> None:

@@ -101,6 +101,8 @@ class Nursery:
         for name in modules:
             importlib.import_module(name)
         faulthandler.enable()
+        # Theirs too; a server that was started in the background ignores it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         if self._layers.seccomp:
             for devices in (False, True):
                 seccomp.program(devices=devices)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import importlib
 import json
@@ -72,14 +71,13 @@ def run(plan: Plan) -> NoReturn:
         }
         _take_descriptors(plan)
         os.setsid()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
         if not plan.alone:
             linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
         _tell(numbers)
-        be_called("evo-" + plan.entry.partition(":")[0].rpartition(".")[2])
+        linux.be_called("evo-" + plan.entry.partition(":")[0].rpartition(".")[2])
         # Our own code: it may lie where the child will not be able to read.
         module, _, name = plan.entry.partition(":")
-        entry = getattr(importlib.import_module(module), name)
+        entry = getattr(sys.modules.get(module) or importlib.import_module(module), name)
         # The server's words name its folders.
         sys.argv = [""]
         if plan.limits is not None:
@@ -123,29 +121,18 @@ def _settle(limits: Limits) -> None:
 
 
 def _take_descriptors(plan: Plan) -> None:
-    # Set aside first: a target number may be another one's source.
-    wanted = {_CHANNEL: plan.channel, _STATUS: plan.status}
+    wanted = [(plan.channel, _CHANNEL), (plan.status, _STATUS)]
     if plan.control is not None:
-        wanted[_CONTROL] = plan.control
-    output = fcntl.fcntl(plan.output, fcntl.F_DUPFD_CLOEXEC, _ASIDE)
-    aside = {
-        target: fcntl.fcntl(source, fcntl.F_DUPFD_CLOEXEC, _ASIDE)
-        for target, source in wanted.items()
-    }
+        wanted.append((plan.control, _CONTROL))
     # Standard input is the null device already: the server's own.
-    os.dup2(output, 1)
-    os.dup2(output, 2)
-    for target, source in aside.items():
+    os.dup2(plan.output, 1)
+    os.dup2(plan.output, 2)
+    if any(source < _FIRST_FREE for source, _ in wanted):
+        # Set aside first: a target number may be another one's source.
+        wanted = [(fcntl.fcntl(s, fcntl.F_DUPFD_CLOEXEC, _ASIDE), t) for s, t in wanted]
+    for source, target in wanted:
         os.dup2(source, target, inheritable=False)
     linux.close_from(_FIRST_FREE if plan.control is not None else _CONTROL)
-
-
-def be_called(name: str) -> None:
-    """What `ps` and `top` show; of more than 15 letters the kernel keeps the first."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open("/proc/self/comm", os.O_WRONLY)
-        os.write(descriptor, name.encode())
-        os.close(descriptor)
 
 
 def _tell(event: dict[str, Any]) -> None:

@@ -204,7 +204,7 @@ def _kept(control: int, outer_proc: int) -> tuple[int, int, int]:
 def _serve(control: int, namespace: int, outer_proc: int, layers: Layers) -> NoReturn:
     """Fork for every message with descriptors, wait for the named child at every other."""
     linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
-    startup.be_called("evo-template")
+    linux.be_called("evo-template")
     text = ctypes.create_string_buffer(_MESSAGE_BYTES)
     piece, given = _Piece(ctypes.addressof(text), len(text)), _Descriptors()
     header = _Header(pieces=ctypes.addressof(piece), piece_count=1, control=ctypes.addressof(given))
@@ -224,7 +224,8 @@ def _serve(control: int, namespace: int, outer_proc: int, layers: Layers) -> NoR
             # The child is the first process of a namespace; this process's own next forks are not.
             answer.number = failed if _libc.unshare(new) else _libc.fork()
             if answer.number == 0:
-                startup.run(_plan(text.raw[:length], given.numbers[:], layers, outer_proc))
+                content = ctypes.string_at(text, length)
+                startup.run(_plan(content, given.numbers[:], layers, outer_proc))
             answer.error = ctypes.get_errno()
             if _libc.setns(namespace, new):
                 os._exit(1)
@@ -236,7 +237,7 @@ def _serve(control: int, namespace: int, outer_proc: int, layers: Layers) -> NoR
 
 
 def _plan(message: bytes, descriptors: list[int], layers: Layers, outer_proc: int) -> startup.Plan:
-    plain = json.loads(message)
+    plain = json.loads(message.decode())
     channel, status, output, _ = descriptors
     return startup.Plan(
         entry=plain["entry"],

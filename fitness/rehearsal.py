@@ -52,6 +52,7 @@ class ModelNew(nn.Module):
 
 def rehearse() -> None:
     """Construct a model, call it on cases, time batches of it."""
+    _have_small_pool()
     # Not drawn at random: the generators stay as they are.
     inputs = [torch.tensor([0.25, 1.5, -3.0]), torch.tensor([1.0, 0.5, 2.25])]
     tree, tensors = flatten(inputs)
@@ -65,6 +66,17 @@ def rehearse() -> None:
         _case(model, tree, tensors, specs, outputs)
         _paced(model, stopwatch, tree, tensors, specs, outputs)
     del sys.modules[MODULE], linecache.cache[os.devnull]
+
+
+def _have_small_pool() -> None:
+    """Make a pool of one thread, the caller, of what every child would make with a thread more.
+
+    `set_num_threads` makes it, for nothing but XNNPACK and QNNPACK, at its first call in a process;
+    a forked one makes its own as large as this one. What else it sets is set again as it was.
+    """
+    count = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.set_num_threads(count)
 
 
 def _talk() -> None:

@@ -351,3 +351,11 @@ def launch_triton(channel: Channel, argument: str) -> None:
     except (RuntimeError, OSError, subprocess.SubprocessError) as error:
         answer = {"error": repr(error)[:300]}
     channel.send(answer)
+
+
+def prepared(channel: Channel, argument: int) -> None:
+    """Set torch's threads as every child of ours does; tell them, and all that there are."""
+    import torch
+
+    torch.set_num_threads(argument)
+    channel.send([torch.get_num_threads(), _threads()])

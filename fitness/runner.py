@@ -28,7 +28,6 @@ import sys
 import tempfile
 import traceback
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -218,7 +217,8 @@ class _Runner:
 
 def load(source: str, path: str) -> ModuleType:
     """Run the candidate as a module with a file: Triton reads a kernel's text from there."""
-    Path(path).write_text(source, encoding="utf-8")
+    with open(path, "wb") as file:  # noqa: PTH123 - see `_folder`
+        file.write(source.encode())
     # The text is known: nobody needs to read the file again to show a line of it.
     linecache.cache[path] = (len(source), None, source.splitlines(keepends=True), path)
     module = ModuleType(MODULE)

@@ -11,8 +11,7 @@ import socket
 import sys
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from fitness.sandbox import linux
 from fitness.sandbox.channel import Channel
@@ -26,8 +25,7 @@ _CHANNEL, _STATUS, _CONTROL, _FIRST_FREE = 3, 4, 5, 6
 _ASIDE = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """What a child is to be.
 
     Attributes:

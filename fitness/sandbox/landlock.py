@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import stat
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ _MAKE_DEVICES = 1 << 6 | 1 << 11
 _BIND_TCP, _CONNECT_TCP = 1 << 0, 1 << 1
 _SCOPE_ABSTRACT_SOCKET, _SCOPE_SIGNAL = 1 << 0, 1 << 1
 _ALWAYS_WRITABLE = ("/dev/null", "/dev/zero", "/dev/full")
+_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 _DEVICES = ("/dev/nvidia*", "/dev/nvidia-caps/*", "/dev/dri/*", "/dev/kfd")
 
 
@@ -68,9 +70,10 @@ def restrict(
         for path in read or ("/",):
             try:
                 _allow(rules, path, _READ & handled)
-            except (FileNotFoundError, NotADirectoryError):
+            except OSError as error:
                 # What is not there cannot be read.
-                continue
+                if error.errno not in _ABSENT:
+                    raise
         usable = (_READ_FILE | _WRITE_FILE | _TRUNCATE | _IOCTL_DEVICE) & handled
         for name in (*_ALWAYS_WRITABLE, *(_device_nodes() if devices else ())):
             _allow(rules, name, usable)

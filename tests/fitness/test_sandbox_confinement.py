@@ -105,6 +105,15 @@ def test_reading_can_be_narrowed(zygote: Zygote, folder: Path) -> None:
     assert attempt(zygote, Limits(write=(folder,)), read=str(secret))["read"] == "done"
 
 
+def test_what_is_not_there_need_not_be_read(zygote: Zygote, folder: Path, tmp_path: Path) -> None:
+    absent, file, loop = tmp_path / "absent", tmp_path / "file", tmp_path / "loop"
+    file.touch()
+    loop.symlink_to(loop)
+    limits = Limits(read=(absent, file / "below", loop, *system_paths()), write=(folder,))
+    with zygote.spawn(f"{CHILDREN}:finish", 3, limits=limits) as child:
+        assert child.wait(10).status == 3
+
+
 def test_it_has_no_network(zygote: Zygote, folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = server.getsockname()[:2]

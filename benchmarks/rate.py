@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -17,6 +20,7 @@ from populations.store import Store
 
 # Where the rate is looked at on the way.
 MARKS = (200, 250, 500, 1000, 2000, 5000)
+_STARTS = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +69,13 @@ def measure(candidates: int) -> dict[str, Any]:
 
     Returns:
         JSON-able: `rates` (judged -> per second from the start), `last_rate` (of the stretch
-        behind the last mark but one), `cpu_s` and `cpu_s_by_part` per candidate, and the load.
+        behind the last mark but one), `cpu_s` and `cpu_s_by_part` per candidate, the load, and
+        `python_s`, by which two machines or two minutes of one may be compared.
     """
     experiment = trivial.config()
     marks = sorted({m for m in MARKS if m < candidates} | {candidates})
     watch = _Watch(marks, experiment.evaluation.workers)
+    python_s = _python_s()
     with tempfile.TemporaryDirectory(prefix="evo-bench-") as folder:
         text, fingerprint = experiment.text, experiment.fingerprint()
         with (
@@ -101,7 +107,18 @@ def measure(candidates: int) -> dict[str, Any]:
         "load_average": seen.average,
         "others_share": seen.others_share,
         "confinement": layers,
+        "python_s": statistics.median([*python_s, *_python_s()]),
     }
+
+
+def _python_s() -> list[float]:
+    """How long Python takes to begin, at this moment."""
+    found = []
+    for _ in range(_STARTS):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-c", "pass"], check=True)
+        found.append(time.perf_counter() - start)
+    return found
 
 
 def _rate(earlier: _Look, later: _Look) -> float:

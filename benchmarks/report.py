@@ -213,6 +213,8 @@ def _rate(found: Mapping[str, Any]) -> Iterator[Line]:
     yield Line(
         "  CPU per candidate", f"{found['cpu_s']:.4f} s", f"<= {CPU_S} s", found["cpu_s"] <= CPU_S
     )
+    if "python_s" in found:
+        yield Line("  Python itself begins in", f"{1e3 * found['python_s']:.1f} ms")
     for part, cost in found["cpu_s_by_part"].items():
         text = f"{1e3 * cost['user']:.1f} ms user, {1e3 * cost['system']:.1f} ms system"
         yield Line(f"    {part}", text)

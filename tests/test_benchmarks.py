@@ -26,8 +26,10 @@ def test_a_few_candidates_are_counted_with_what_they_cost(monkeypatch, tmp_path:
     assert parts.keys() == {"search", "zygote", "baselines", "judges", "candidates"}
     assert sum(parts["candidates"].values()) > 0
     assert all(found["confinement"].values())
+    assert 0.001 < found["python_s"] < 10
     labels = [line.what for line in report.lines({"rate": [found]})]
-    assert "6 candidates" in labels
+    assert labels[0] == "6 candidates"
+    assert "  Python itself begins in" in labels
 
 
 def test_the_table_and_the_file_tell_the_same(tmp_path: Path, capsys):

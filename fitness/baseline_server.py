@@ -6,6 +6,7 @@ first asked for; inductor's cache makes that quick in a later process.
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 from collections import OrderedDict
@@ -69,6 +70,7 @@ class _Baselines:
         self._spec = spec
         self._device = spec.torch_device
         self._seed = model_seed
+        self._home = os.sched_getaffinity(0)
         self._limit_bytes = room_bytes(spec.device)
         self._problem: Problem | None = None
         self._stopwatch = Stopwatch(self._device)
@@ -91,7 +93,11 @@ class _Baselines:
                 return {}
             timed = [self._timed(self._problem, *key) for key in question["keys"]]
             batch = self._stopwatch.batch
-            follow(descriptors[0], lambda request: batch(timed[request.subject], request))
+            follow(
+                descriptors[0],
+                lambda request: batch(timed[request.subject], request),
+                self._home,
+            )
             return {}
         except ProblemError as error:
             return {"problem_error": str(error)}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -137,9 +137,15 @@ class Pacemaker:
         self.theirs.close()
 
 
-def follow(descriptor: int, batch: Callable[[Request], Answer]) -> None:
-    """Time batches as asked, until the other side ends it. What `batch` raises passes through."""
-    home = os.sched_getaffinity(0)
+def follow(descriptor: int, batch: Callable[[Request], Answer], home: Set[int]) -> None:
+    """Time batches as asked, until the other side ends it. What `batch` raises passes through.
+
+    Args:
+        descriptor: Of the socket.
+        batch: Times one.
+        home: The processors that this process may use. To be found out when it begins: who asks
+            for the first batch may have brought it to one before it follows.
+    """
     try:
         with socket.socket(fileno=descriptor) as end:
             end.setblocking(True)
@@ -149,7 +155,7 @@ def follow(descriptor: int, batch: Callable[[Request], Answer]) -> None:
         os.sched_setaffinity(0, home)
 
 
-def _follow(end: socket.socket, batch: Callable[[Request], Answer], home: set[int]) -> None:
+def _follow(end: socket.socket, batch: Callable[[Request], Answer], home: Set[int]) -> None:
     while data := end.recv(_REQUEST.size):
         nonce, *fields = _REQUEST.unpack(data)
         request = Request(*fields)
@@ -165,7 +171,7 @@ def _follow(end: socket.socket, batch: Callable[[Request], Answer], home: set[in
             return
 
 
-def _go(processor: int, home: set[int]) -> None:
+def _go(processor: int, home: Set[int]) -> None:
     """Bring this thread to one processor, without keeping it there: a neighbour may come.
 
     Whoever asked may have brought it there already (`fitness.clocks.bring`).

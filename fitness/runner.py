@@ -85,6 +85,7 @@ class _Runner:
         self._settings = argument["settings"]
         self._device: str = self._settings["device"]
         self._seed = 0
+        self._home = os.sched_getaffinity(0)
         # A name and not a path: every text that a path keeps is one more page of one's own.
         self._folder: str = argument["folder"]
         self._models: dict[str, torch.nn.Module] = {}
@@ -178,7 +179,7 @@ class _Runner:
         model, arguments = self._model(question["dtype"]), contents.arguments
         outputs = tuple(TensorSpec.from_json(s) for s in question["outputs"])
         timed = Timed(lambda: model(*arguments), contents, outputs)
-        follow(descriptor, lambda request: self._stopwatch.batch(timed, request))
+        follow(descriptor, lambda request: self._stopwatch.batch(timed, request), self._home)
         return {}
 
     def _model(self, dtype: str) -> torch.nn.Module:

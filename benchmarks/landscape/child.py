@@ -91,6 +91,7 @@ class _Bench:
         self._device = spec.torch_device
         self._seed = setting.model_seed
         self._folder = Path(setting.folder)
+        self._home = os.sched_getaffinity(0)
         self._number = 0
         self._model: Any = None
         # Each process is a user of its own and can write nobody else's.
@@ -164,7 +165,7 @@ class _Bench:
         (descriptor,) = channel.receive_fds(10.0)
         model, arguments = self._model, self._contents.arguments
         timed = Timed(lambda: model(*arguments), self._contents, self._outputs)
-        follow(descriptor, lambda request: self._stopwatch.batch(timed, request))
+        follow(descriptor, lambda request: self._stopwatch.batch(timed, request), self._home)
         return {}
 
     def _arguments(self) -> list[Any]:

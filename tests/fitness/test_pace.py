@@ -7,6 +7,7 @@ import threading
 
 from fitness.clocks import bring
 from fitness.pace import Answer, Pacemaker, Request, follow
+from fitness.sandbox.linux import current_processor
 
 
 def test_whoever_is_brought_somewhere_is_free_again():
@@ -20,7 +21,7 @@ def test_whoever_is_brought_somewhere_is_free_again():
     def serve():
         numbers.append(threading.get_native_id())
         begun.set()
-        follow(os.dup(pacemaker.theirs.fileno()), batch)
+        follow(os.dup(pacemaker.theirs.fileno()), batch, home)
         seen.append(os.sched_getaffinity(0))
 
     thread = threading.Thread(target=serve)
@@ -42,7 +43,7 @@ def test_whoever_is_brought_somewhere_is_free_again():
 def test_nobody_is_kept_on_a_processor_that_is_not_its_own():
     home, pacemaker = os.sched_getaffinity(0), Pacemaker()
     descriptor = os.dup(pacemaker.theirs.fileno())
-    thread = threading.Thread(target=lambda: follow(descriptor, lambda _: Answer([1.0])))
+    thread = threading.Thread(target=lambda: follow(descriptor, lambda _: Answer([1.0]), home))
     thread.start()
     elsewhere = max(home) + 1000
     request = Request(subject=0, calls=1, processor=max(home))
@@ -53,6 +54,32 @@ def test_nobody_is_kept_on_a_processor_that_is_not_its_own():
     assert os.sched_getaffinity(thread.native_id) == home
     pacemaker.close()
     thread.join(5)
+
+
+def test_whoever_is_brought_somewhere_before_it_follows_is_free_again_too():
+    home, pacemaker = os.sched_getaffinity(0), Pacemaker()
+    descriptor = os.dup(pacemaker.theirs.fileno())
+    seen = []
+
+    def batch(request):
+        seen.append((os.sched_getaffinity(0), current_processor()))
+        return Answer([1.0])
+
+    def serve():
+        # As the judge does that asks for the first batch while the last question is answered.
+        bring(threading.get_native_id(), min(home))
+        follow(descriptor, batch, home)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    asked = [min(home), max(home)] * 5
+    for processor in asked:
+        pacemaker.batch(Request(subject=0, calls=1, processor=processor), 5.0)
+    pacemaker.close()
+    thread.join(5)
+    assert [affinity for affinity, _ in seen] == [home] * len(asked)
+    # Nothing keeps it there, but seldom anything calls it away so soon.
+    assert sum(at == wanted for (_, at), wanted in zip(seen, asked, strict=True)) > len(asked) / 2
 
 
 def test_bringing_what_is_gone_does_nothing():

@@ -84,6 +84,17 @@ def test_many_candidates_two_judges_and_nothing_left(tmp_path):
     assert descendants(os.getpid()) == before
 
 
+def test_timing_leaves_every_process_free_to_run_anywhere(tmp_path):
+    before, found = descendants(os.getpid()), set()
+    with LocalPool(spec(tmp_path, workers=2)) as pool:
+        futures = [pool.submit(add(number=number)) for number in range(40)]
+        assert all(future.result(timeout=60).passed for future in futures)
+        for pid in descendants(os.getpid()) - before:
+            with suppress(ProcessLookupError):
+                found.add(frozenset(os.sched_getaffinity(pid)))
+    assert found == {frozenset(os.sched_getaffinity(0))}
+
+
 def test_a_candidate_that_nobody_is_interested_in_is_not_timed_to_the_end(tmp_path):
     changes = {"pairs": 40, "timing_budget_s": 1.0}
     with LocalPool(spec(tmp_path, **changes)) as pool:

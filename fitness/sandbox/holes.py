@@ -55,8 +55,8 @@ def _fill_heap() -> None:
     free(end)
     size = _LARGEST_BYTES
     while size >= _STEP_BYTES and left > 0:
-        place = malloc(size) or end
-        if place < end:
+        place = malloc(size)
+        if place and place < end:
             left -= size
             continue
         free(place)

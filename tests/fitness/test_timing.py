@@ -219,6 +219,41 @@ def test_a_neighbour_in_the_baselines_long_batch_excuses_nobody():
         measure(liar, theirs, clock=clock)
 
 
+def renewing(subject, renewal_ms):
+    """Let each call of a subject be preceded by a renewal of its inputs."""
+    batch = subject.batch
+
+    def slower(calls, settle_ms, *, look=False):
+        subject.clock.now_s += calls * renewal_ms / 1e3
+        return batch(calls, settle_ms, look=look)
+
+    subject.batch = slower
+    return subject
+
+
+@pytest.mark.parametrize(("known_ms", "asked"), [(0.004, 0), (0.0, 3), (0.0005, 3)])
+def test_what_is_known_of_a_baseline_saves_its_long_batches(known_ms, asked):
+    clock = Clock()
+    ours = renewing(Fake("candidate", clock, 0.002), 0.004)
+    theirs = renewing(Fake("eager", clock, 0.006), 0.004)
+    probed = timing.probed([ours, theirs], spec(), clock)
+    probed[1].renewal_ms = known_ms
+    timing.measure(probed, spec(), random.Random(1), clock=clock)
+    # Who claims so much is looked at in one long batch, in any case.
+    assert (ours.looked, theirs.looked) == (1, asked)
+    assert probed[1].renewal_ms == pytest.approx(0.004, rel=0.05)
+
+
+def test_what_is_known_of_a_baseline_excuses_no_liar():
+    clock = Clock()
+    liar = renewing(Fake("candidate", clock, 0.015, reported_ms=0.001), 0.004)
+    theirs = renewing(Fake("eager", clock, 0.015), 0.004)
+    probed = timing.probed([liar, theirs], spec(), clock)
+    probed[1].renewal_ms = 0.004
+    with pytest.raises(ClockError, match="for a batch that took"):
+        timing.measure(probed, spec(), random.Random(1), clock=clock)
+
+
 def test_an_audit_beside_a_process_of_its_own_hides_nothing():
     clock = Clock()
     liar = Fake("candidate", clock, 0.015, reported_ms=0.001)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -13,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import trivial
+from benchmarks import startup, trivial
 from benchmarks.tree import CpuByPart, LoadWatch, cpu_by_part, cpu_s
 from evo.events import Event, Judged
 from populations.store import Store
@@ -112,13 +110,10 @@ def measure(candidates: int) -> dict[str, Any]:
 
 
 def _python_s() -> list[float]:
-    """How long Python takes to begin, at this moment."""
-    found = []
-    for _ in range(_STARTS):
-        start = time.perf_counter()
-        subprocess.run([sys.executable, "-c", "pass"], check=True)
-        found.append(time.perf_counter() - start)
-    return found
+    """How long Python takes to begin, at this moment: seconds of several starts."""
+    found = startup.measure(_STARTS, {"python": startup.COMMANDS["python"]})
+    times: list[float] = found["python"]["all_s"]
+    return times
 
 
 def _rate(earlier: _Look, later: _Look) -> float:

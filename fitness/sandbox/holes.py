@@ -8,6 +8,8 @@ ones. With the holes given out for good, a copy's memory is new and lies togethe
 from __future__ import annotations
 
 import ctypes
+import gc
+from array import array
 from bisect import bisect
 from pathlib import Path
 from typing import Any
@@ -34,8 +36,12 @@ class _Heap(ctypes.Structure):
 def fill() -> None:
     """Give out every hole of the C library's heap and of Python's, for good.
 
-    To be called with one thread. Does nothing to a heap whose library does not tell of it.
+    To be called with one thread, behind `gc.freeze`: the collector looks at all the rest. Does
+    nothing to a heap whose library does not tell of it.
     """
+    # Freed tuples, lists and dicts are kept for a quick answer, wherever they lie.
+    # A full collection gives them back.
+    gc.collect()
     _fill_heap()
     _fill_arenas()
 
@@ -66,20 +72,25 @@ def _fill_heap() -> None:
 def _fill_arenas() -> None:
     allocate: Any = ctypes.pythonapi.PyObject_Malloc
     allocate.restype, allocate.argtypes = ctypes.c_void_p, (ctypes.c_size_t,)
-    known, left = _areas(), _MOST_SMALL_BYTES
+    starts, stops = _areas()
+    left = _MOST_SMALL_BYTES
     # The largest first: it takes all pools that are free, whatever their size was.
     size = _SMALL_BYTES
     while size > 0 and left > 0:
         place = allocate(size) or 0
-        at = bisect(known, (place, 1 << 64)) - 1
-        if at >= 0 and place < known[at][1]:
+        at = bisect(starts, place) - 1
+        if at >= 0 and place < stops[at]:
             left -= size
         else:
             size -= _STEP_BYTES
 
 
-def _areas() -> list[tuple[int, int]]:
-    """Address ranges of this process, in order."""
-    lines = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace").splitlines()
-    ends = (line.split(maxsplit=1)[0].split("-") for line in lines)
-    return [(int(start, 16), int(stop, 16)) for start, stop in ends]
+def _areas() -> tuple[array[int], array[int]]:
+    """Where the areas of this process start and stop, in order."""
+    # As arrays: objects of their own would lie in the holes, and leave them again.
+    starts, stops = array("Q"), array("Q")
+    for line in Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace").splitlines():
+        start, stop = line.split(maxsplit=1)[0].split("-")
+        starts.append(int(start, 16))
+        stops.append(int(stop, 16))
+    return starts, stops

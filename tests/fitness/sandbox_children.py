@@ -359,3 +359,9 @@ def prepared(channel: Channel, argument: int) -> None:
 
     torch.set_num_threads(argument)
     channel.send([torch.get_num_threads(), _threads()])
+
+
+def places(channel: Channel, argument: int) -> None:
+    """Make so many tuples of each length up to ten; tell on how many pages they lie."""
+    made = [tuple([None] * length) for length in range(1, 11) for _ in range(argument)]
+    channel.send(len({id(one) // mmap.PAGESIZE for one in made}))

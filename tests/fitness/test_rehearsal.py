@@ -20,3 +20,12 @@ def test_setting_threads_starts_none_in_a_child() -> None:
         for limits in (Limits(), None):
             with zygote.spawn(entry, 2, limits=limits) as child:
                 assert child.channel.receive(20) == [2, 1]
+
+
+def test_what_a_child_makes_lies_together() -> None:
+    preload = ("torch", "fitness.rehearsal", sandbox_children.__name__)
+    with Zygote(preload=preload, environment={}) as zygote:
+        entry = f"{sandbox_children.__name__}:places"
+        with zygote.spawn(entry, 100, limits=Limits()) as child:
+            # They fill 24 pages, and each length has pages of its own.
+            assert child.channel.receive(20) < 40

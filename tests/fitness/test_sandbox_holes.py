@@ -26,7 +26,7 @@ last = max(max(group) for group in kept)
 holes.fill()
 places = [libc.malloc(size) for size in sizes]
 small = [bytes(size) for size in (8, 60, 200, 400) for _ in range(100)]
-inside = sum(any(start <= id(one) < stop for start, stop in before) for one in small)
+inside = sum(any(start <= id(one) < stop for start, stop in zip(*before)) for one in small)
 print(json.dumps([min(places) > last, inside]))
 """
 

@@ -46,6 +46,8 @@ from populations.errors import WorkerDied
 
 _PIECE_BYTES = 1 << 18
 _OWN_OUTPUT_BYTES = 64 * 1024
+# What torch and all of ours take of the heap.
+_IMPORTED_BYTES = 96 << 20
 
 
 @dataclass(eq=False, slots=True)
@@ -96,6 +98,17 @@ class Nursery:
 
     def preload(self, modules: Iterable[str]) -> None:
         """Import what children need. Nothing may compute here: see `zygote`."""
+        with pages.large_heap(_IMPORTED_BYTES):
+            self._import(modules)
+            # Before the first fork: a child that began earlier would keep the small pages beside
+            # the large ones, all 120 MB of them.
+            for place in pages.large_page_ranges():
+                pages.gather(*place)
+        self._base = watch.resident()
+        if self._layers.processes:
+            self._template = Template(self._layers, self._outer_proc)
+
+    def _import(self, modules: Iterable[str]) -> None:
         # Next to nothing of what modules make is rubbish; looking for it takes a fifth of the time.
         gc.disable()
         for name in modules:
@@ -113,13 +126,6 @@ class Nursery:
         gc.freeze()
         gc.enable()
         holes.fill()
-        # Before the first fork: a child that began earlier would keep the small pages beside the
-        # large ones, all 120 MB of them.
-        for place in pages.large_page_ranges():
-            pages.gather(*place)
-        self._base = watch.resident()
-        if self._layers.processes:
-            self._template = Template(self._layers, self._outer_proc)
 
     def serve(self) -> None:
         """Serve until the launcher closes its socket; then every child has ended."""

@@ -7,18 +7,52 @@ large ones (2 MiB on x86-64), forking it and ending the copy takes 2.2 ms of CPU
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import io
 import mmap
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from fitness.sandbox import linux
 
 _LARGE_PAGE = Path("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size")
-_MADV_COLLAPSE = 25
+_WHEN = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+_MADV_HUGEPAGE, _MADV_NOHUGEPAGE, _MADV_COLLAPSE = 14, 15, 25
 _MIN_RESIDENT_BYTES = 512 * 1024
 _LEAST_PRESENT = 0.5
 _ENTRY_BYTES = 8
+
+
+@contextlib.contextmanager
+def large_heap(size: int) -> Iterator[None]:
+    """Have the next `size` bytes of the C library's heap lie in large pages from the first touch.
+
+    What does need not be gathered: importing torch and gathering take 0.84 s then instead of 0.95
+    (median of six). Whatever is gathered has to be before this ends. Does nothing where the kernel
+    makes large pages by itself or not at all, or where memory of this size is not the heap's.
+    """
+    asked = False
+    with contextlib.suppress(OSError):
+        asked = "[madvise]" in _WHEN.read_text(encoding="ascii")
+    if not asked:
+        yield
+        return
+    libc: Any = ctypes.PyDLL(None)
+    libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, (ctypes.c_size_t,)
+    libc.free.restype, libc.free.argtypes = None, (ctypes.c_void_p,)
+    place = libc.malloc(size) or 0
+    libc.free(place)
+    start = -(-place // mmap.PAGESIZE) * mmap.PAGESIZE
+    length = (place + size - start) // mmap.PAGESIZE * mmap.PAGESIZE
+    with contextlib.suppress(OSError):
+        linux.madvise(start, length, _MADV_HUGEPAGE)
+    try:
+        yield
+    finally:
+        # What a child takes of it is to be as small as anywhere else.
+        with contextlib.suppress(OSError):
+            linux.madvise(start, length, _MADV_NOHUGEPAGE)
 
 
 def large_page_ranges() -> list[tuple[int, int]]:

@@ -21,6 +21,7 @@ from fitness.answers import Traits
 from fitness.correctness import Expected, expect
 from fitness.exchange import TensorSpec, Tree, flatten, sealed_memory, spec_of, total_bytes
 from fitness.fairness import Skipped, reaches, require_fair, to_scale
+from fitness.given import Given
 from fitness.problem import Problem
 from fitness.reference import Reference, Result, perturbed
 from fitness.spec import EvaluationSpec
@@ -50,7 +51,7 @@ class Variant(Protocol):
         """Whether values are so large that sums of them overflow."""
         ...
 
-    def inputs(self, problem: Problem, workload: str, seed: int) -> Iterator[list[Any]]:
+    def inputs(self, given: Given, workload: str, seed: int) -> Iterator[list[Any]]:
         """Inputs to try, the one preferred first; none where the problem has nothing to change."""
         ...
 
@@ -173,6 +174,8 @@ class CaseBank:
         self._judged = 0
         self._kept: OrderedDict[_Key, Case | Skipped] = OrderedDict()
         self._limit_bytes = room_bytes(spec.device)
+        # Of what lies in our own memory, beside the cases of a CPU.
+        self._given = Given(problem, room_bytes("cpu") // 8)
         self.workloads = self._smallest_first()
         self._state = problem.model(model_seed).state_dict()
         self.constants = self._constants()
@@ -266,12 +269,13 @@ class CaseBank:
         """Golden outputs of a case after rounding its inputs (`Reference.lowered`)."""
         inputs = self.problem.inputs(case.workload, case.seed)
         if case.variant is not None:
-            inputs = next(case.variant.inputs(self.problem, case.workload, case.seed))
+            inputs = next(case.variant.inputs(self._given, case.workload, case.seed))
         return self._reference.lowered(inputs, self.problem.shared_dtype(inputs))
 
     def judged(self) -> None:
         """Count one candidate; now and then one seed is replaced by a new one."""
         self._judged += 1
+        self._given.forget()
         if self._judged % ROTATION:
             return
         number = (self._judged // ROTATION) % len(self._seeds)
@@ -311,7 +315,7 @@ class CaseBank:
 
     def _vary(self, workload: str, seed: int, variant: Variant) -> Case:
         reason = "the problem has no such inputs"
-        for inputs in variant.inputs(self.problem, workload, seed):
+        for inputs in variant.inputs(self._given, workload, seed):
             try:
                 result, expected = self._asked(workload, seed, inputs, self._reference)
                 if variant.extreme and not reaches(flatten(inputs)[1], expected):

@@ -16,6 +16,7 @@ from fitness.bench import prepare, settings_of
 from fitness.correctness import LEAST_SCALE, Expected, expect
 from fitness.exchange import flatten, spec_of, unflatten
 from fitness.findings import Findings
+from fitness.given import Given
 from fitness.problem import Problem
 from fitness.reference import Reference, Result, perturbed
 from fitness.spec import EvaluationSpec
@@ -135,7 +136,8 @@ class _Examination:
         tree, tensors = flatten(self._inputs)
         specs = [spec_of(t) for t in tensors]
         for number in arguments_of(tree, specs):
-            variants = Argument(number).inputs(self._problem, self._workload, self._seeds[0])
+            given = Given(self._problem)
+            variants = Argument(number).inputs(given, self._workload, self._seeds[0])
             if not self._ignored(variants):
                 continue
             if number < len(tensors):

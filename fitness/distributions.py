@@ -91,27 +91,32 @@ class Distribution:
     repeats: bool = False
 
     def apply(
-        self, tensors: Sequence[torch.Tensor], seed: int, *, mild: bool = False
+        self,
+        tensors: Sequence[torch.Tensor],
+        kinds: Sequence[Kind],
+        seed: int,
+        *,
+        mild: bool = False,
     ) -> list[torch.Tensor] | None:
         """The tensors with those changed that may be; None when none can be.
 
         Args:
             tensors: Of one draw; left as they are.
+            kinds: What `kind_of` says of each.
             seed: For what is drawn here.
             mild: Take the smaller amplitude.
         """
         generator = torch.Generator().manual_seed(seed & ((1 << 63) - 1))
         found, changed = [], False
-        for tensor in tensors:
-            new = self._changed(tensor, generator, mild=mild)
+        for tensor, kind in zip(tensors, kinds, strict=True):
+            new = self._changed(tensor, kind, generator, mild=mild)
             changed |= new is not tensor
             found.append(new)
         return found if changed else None
 
     def _changed(
-        self, tensor: torch.Tensor, generator: torch.Generator, *, mild: bool
+        self, tensor: torch.Tensor, kind: Kind, generator: torch.Generator, *, mild: bool
     ) -> torch.Tensor:
-        kind = kind_of(tensor)
         if kind is Kind.FIXED or (kind is Kind.SCALE and self.factor == 1.0):
             return tensor
         wide = tensor.detach().to("cpu", _computed_in(tensor.dtype))

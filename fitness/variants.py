@@ -8,8 +8,9 @@ from typing import Any
 
 import torch
 
-from fitness.distributions import Distribution, Kind, kind_of
+from fitness.distributions import Distribution, Kind
 from fitness.exchange import TensorSpec, Tree, flatten, unflatten
+from fitness.given import Given
 from fitness.problem import Problem
 
 # Added to a seed where one argument is to be drawn anew.
@@ -42,11 +43,12 @@ class Drawn:
         """The distribution's."""
         return self.distribution.repeats
 
-    def inputs(self, problem: Problem, workload: str, seed: int) -> Iterator[list[Any]]:
+    def inputs(self, given: Given, workload: str, seed: int) -> Iterator[list[Any]]:
         """The changed inputs; with a smaller amplitude where that is another thing."""
-        tree, tensors = flatten(problem.inputs(workload, seed))
+        tree, tensors = flatten(given.inputs(workload, seed))
+        kinds = given.kinds(workload, seed, tensors)
         for mild in (False, True) if self.distribution.amplitudes else (False,):
-            changed = self.distribution.apply(tensors, seed, mild=mild)
+            changed = self.distribution.apply(tensors, kinds, seed, mild=mild)
             if changed is not None:
                 yield unflatten(tree, changed)
 
@@ -59,10 +61,11 @@ class OneRow:
     random: bool = False
     extreme: bool = False
 
-    def inputs(self, problem: Problem, workload: str, seed: int) -> Iterator[list[Any]]:
+    def inputs(self, given: Given, workload: str, seed: int) -> Iterator[list[Any]]:
         """The inputs of `seed` with a row of the largest tensor that may be changed."""
-        tree, tensors = flatten(problem.inputs(workload, seed))
-        free = [i for i, t in enumerate(tensors) if kind_of(t) is Kind.FREE]
+        tree, tensors = flatten(given.inputs(workload, seed))
+        kinds = given.kinds(workload, seed, tensors)
+        free = [i for i, kind in enumerate(kinds) if kind is Kind.FREE]
         if not free:
             return
         number = max(free, key=lambda i: tensors[i].numel())
@@ -87,9 +90,9 @@ class Transposed:
     extreme: bool = False
     repeats: bool = False
 
-    def inputs(self, problem: Problem, workload: str, seed: int) -> Iterator[list[Any]]:
+    def inputs(self, given: Given, workload: str, seed: int) -> Iterator[list[Any]]:
         """The same values with the last two dimensions swapped in memory."""
-        tree, tensors = flatten(problem.inputs(workload, seed))
+        tree, tensors = flatten(given.inputs(workload, seed))
         if any(t.dim() > 1 for t in tensors):
             yield unflatten(tree, [_transposed(t) for t in tensors])
 
@@ -118,12 +121,12 @@ class Argument:
         """Says which."""
         return f"argument {self.number} changed"
 
-    def inputs(self, problem: Problem, workload: str, seed: int) -> Iterator[list[Any]]:
+    def inputs(self, given: Given, workload: str, seed: int) -> Iterator[list[Any]]:
         """The inputs of `seed`, this argument from elsewhere."""
-        tree, tensors = flatten(problem.inputs(workload, seed))
+        tree, tensors = flatten(given.inputs(workload, seed))
         if self.number < len(tensors):
             old = tensors[self.number]
-            for new in _others(problem, workload, seed, self.number, old):
+            for new in _others(given.problem, workload, seed, self.number, old):
                 yield unflatten(tree, [*tensors[: self.number], new, *tensors[self.number + 1 :]])
             return
         changed = _with_number(tree, self.number - len(tensors))
@@ -195,10 +198,10 @@ class Held:
     random: bool = True
     extreme: bool = False
 
-    def inputs(self, problem: Problem, workload: str, seed: int) -> Iterator[list[Any]]:
+    def inputs(self, given: Given, workload: str, seed: int) -> Iterator[list[Any]]:
         """The inputs of this shape."""
-        arguments = {**problem.workloads[workload], **self.arguments}
-        inputs = problem.inputs_with(arguments, seed, self.name)
+        arguments = {**given.problem.workloads[workload], **self.arguments}
+        inputs = given.problem.inputs_with(arguments, seed, self.name)
         if not self.rows:
             yield inputs
             return

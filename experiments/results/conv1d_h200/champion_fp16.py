@@ -1,17 +1,15 @@
 # A kernel found by evolutionary search; plain Python, needs torch and triton.
 # Use: from champion import ModelNew, constructed and called like the reference.
 #
-# speedup: 1.35x [1.34, 1.35] (95%) over the fastest baseline
-# fp16_b2048: 0.118 ms, conv2d+compile 0.159 ms: 1.35x [1.34, 1.35]
-# kernel: #122, triton_split_products: products in parts: tf32x3 products in conv1d_kernel; then
-#     triton_loop_kind: flatten the visit loop of conv1d_kernel; NUM_STAGES 3 to 4, PROGRAMS 792 to
-#     528
+# speedup: 1.36x [1.35, 1.36] (95%) over the fastest baseline
+# fp16_b2048: 0.118 ms, conv2d+compile 0.160 ms: 1.36x [1.35, 1.36]
+# kernel: #130, triton_loads_first: all x before the tap loop
 # computes: conv1d
 # made by: python -m evo.run experiments/conv1d.toml
 # device: NVIDIA H200
 # target: cuda
 # threads: 1
-# cores: 10
+# cores: 32
 # evo: 0.1.0
 # python: 3.12.3
 # kernel: 6.18.44-fc-v657-gpu
@@ -34,8 +32,8 @@ from torch import nn
 BLOCK_L = 128  # tune: 32, 64, 128, 256
 BLOCK_IN = 32  # tune: 16, 32, 64, 128
 NUM_WARPS = 8  # tune: 4, 8
-NUM_STAGES = 4  # tune: 1, 2, 3, 4
-PROGRAMS = 528  # tune: 132, 264, 396, 528, 792, 1056
+NUM_STAGES = 2  # tune: 1, 2, 3, 4
+PROGRAMS = 264  # tune: 132, 264, 396, 528, 792, 1056
 
 
 @triton.jit
@@ -81,23 +79,23 @@ def conv1d_kernel(
     bias = tl.load(bias_ptr + outs, mask=outs < OUT, other=0.0)
     all_w = ()
     for start_w in tl.static_range(0, IN, BLOCK_IN):
-        ins_w = start_w + tl.arange(0, BLOCK_IN // 2 if IN - start_w <= BLOCK_IN // 2 and BLOCK_IN >= 32 else BLOCK_IN)
         for tap_w in tl.static_range(0, TAPS, 1):
+            ins_w = start_w + tl.arange(0, BLOCK_IN // 2 if IN - start_w <= BLOCK_IN // 2 and BLOCK_IN >= 32 else BLOCK_IN)
             all_w = all_w + (tl.load(
                 w_ptr + outs[:, None] * IN + ins_w[None, :] + tap_w * (OUT * IN),
-                mask=(outs[:, None] < OUT) & (ins_w[None, :] < IN),
+                mask=(((outs[:, None] < OUT)) | (BLOCK_OUT <= OUT)) & (ins_w[None, :] < IN),
                 other=0.0,
             ),)
     for visit in tl.range(
-        tl.program_id(0), grid_0 * grid_1, tl.num_programs(0), num_stages=1, 
-    flatten=True):
+        tl.program_id(0), grid_0 * grid_1, tl.num_programs(0), num_stages=1
+    ):
         batch = (visit // grid_1)
         tile = (visit % grid_1)
         places = tile * BLOCK_L + tl.arange(0, BLOCK_L)
         pairs = tile * (BLOCK_L // 2) + tl.arange(0, BLOCK_L // 2)
         acc = tl.zeros([BLOCK_OUT, BLOCK_L], dtype=tl.float32)
-        for start in tl.static_range(0, IN, BLOCK_IN):
-            for tap in tl.static_range(0, TAPS, 2 * (1)):
+        for start in tl.static_range(0, IN, 2 * (BLOCK_IN)):
+            for tap in tl.static_range(0, TAPS, 1):
                 at = places + (tap - TAPS // 2)
                 ins = start + tl.arange(0, BLOCK_IN // 2 if IN - start <= BLOCK_IN // 2 and BLOCK_IN >= 32 else BLOCK_IN)
                 w = all_w[(start // BLOCK_IN) * TAPS + tap]
@@ -111,27 +109,34 @@ def conv1d_kernel(
                     (ins[:, None] < IN) & ((2 * next_words)[None, :] >= 0) & ((2 * next_words)[None, :] < LENGTH),
                     ((tap - TAPS // 2)) % 2,
                 )
-                acc = tl.dot(w, x, acc, input_precision="tf32x3")
-                if tap + 1 < TAPS:
-                    at = places + ((tap + 1) - TAPS // 2)
-                    ins = start + tl.arange(0, BLOCK_IN // 2 if IN - start <= BLOCK_IN // 2 and BLOCK_IN >= 32 else BLOCK_IN)
-                    w = all_w[(start // BLOCK_IN) * TAPS + (tap + 1)]
-                    words = pairs + ((((tap + 1) - TAPS // 2)) - (((tap + 1) - TAPS // 2)) % 2) // 2
-                    next_words = pairs + (((((tap + 1) - TAPS // 2)) - (((tap + 1) - TAPS // 2)) % 2) // 2 + 1)
-                    x = load_pairs(
+                acc = tl.dot(w, x, acc, input_precision="ieee")
+            if start + BLOCK_IN < IN:
+                all_x = ()
+                for tap_x in tl.static_range(0, TAPS, 1):
+                    ins_x = (start + BLOCK_IN) + tl.arange(0, BLOCK_IN // 2 if IN - (start + BLOCK_IN) <= BLOCK_IN // 2 and BLOCK_IN >= 32 else BLOCK_IN)
+                    words_x = pairs + (((tap_x - TAPS // 2)) - ((tap_x - TAPS // 2)) % 2) // 2
+                    next_words_x = pairs + ((((tap_x - TAPS // 2)) - ((tap_x - TAPS // 2)) % 2) // 2 + 1)
+                    all_x = all_x + (load_pairs(
                         x_ptr,
-                        batch * IN * LENGTH_words + ins[:, None] * LENGTH_words + pairs[None, :],
-                        ((((tap + 1) - TAPS // 2)) - (((tap + 1) - TAPS // 2)) % 2) // 2,
-                        (ins[:, None] < IN) & ((2 * words)[None, :] >= 0) & ((2 * words)[None, :] < LENGTH),
-                        (ins[:, None] < IN) & ((2 * next_words)[None, :] >= 0) & ((2 * next_words)[None, :] < LENGTH),
-                        (((tap + 1) - TAPS // 2)) % 2,
-                    )
-                    acc = tl.dot(w, x, acc, input_precision="tf32x3")
+                        batch * IN * LENGTH_words + ins_x[:, None] * LENGTH_words + pairs[None, :],
+                        (((tap_x - TAPS // 2)) - ((tap_x - TAPS // 2)) % 2) // 2,
+                        (ins_x[:, None] < IN) & ((2 * words_x)[None, :] >= 0) & ((2 * words_x)[None, :] < LENGTH),
+                        (ins_x[:, None] < IN) & ((2 * next_words_x)[None, :] >= 0) & ((2 * next_words_x)[None, :] < LENGTH),
+                        ((tap_x - TAPS // 2)) % 2,
+                    ),)
+                for tap in tl.static_range(0, TAPS, 1):
+                    at = places + (tap - TAPS // 2)
+                    ins = (start + BLOCK_IN) + tl.arange(0, BLOCK_IN // 2 if IN - (start + BLOCK_IN) <= BLOCK_IN // 2 and BLOCK_IN >= 32 else BLOCK_IN)
+                    w = all_w[((start + BLOCK_IN) // BLOCK_IN) * TAPS + tap]
+                    words = pairs + (((tap - TAPS // 2)) - ((tap - TAPS // 2)) % 2) // 2
+                    next_words = pairs + ((((tap - TAPS // 2)) - ((tap - TAPS // 2)) % 2) // 2 + 1)
+                    x = all_x[tap]
+                    acc = tl.dot(w, x, acc, input_precision="ieee")
         acc = acc + bias.to(tl.float32)[:, None]
         tl.store(
             out_ptr + batch * OUT * LENGTH + outs[:, None] * LENGTH + places[None, :],
             acc.to(out_ptr.dtype.element_ty),
-            mask=(((outs[:, None] < OUT)) | (BLOCK_OUT <= OUT)) & (places[None, :] < LENGTH),
+            mask=(outs[:, None] < OUT) & (places[None, :] < LENGTH),
         )
 
 

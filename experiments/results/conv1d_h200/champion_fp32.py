@@ -1,16 +1,16 @@
 # A kernel found by evolutionary search; plain Python, needs torch and triton.
 # Use: from champion import ModelNew, constructed and called like the reference.
 #
-# speedup: 1.17x [1.17, 1.18] (95%) over the fastest baseline
-# fp32_b2048: 0.752 ms, max-autotune-no-cudagraphs 0.882 ms: 1.17x [1.17, 1.18]
-# kernel: #107, triton_fuse_loops: one loop of start and tap; NUM_STAGES 2 to 3
+# speedup: 1.24x [1.24, 1.25] (95%) over the fastest baseline
+# fp32_b2048: 0.710 ms, max-autotune-no-cudagraphs 0.882 ms: 1.24x [1.24, 1.25]
+# kernel: #117, triton_split_tile: a half and a quarter of outs in conv1d_kernel
 # computes: conv1d
 # made by: python -m evo.run experiments/conv1d.toml --set 'target.cuda.workloads=["fp32_b2048"]'
 #     --set budget.wall_s=240
 # device: NVIDIA H200
 # target: cuda
 # threads: 1
-# cores: 5
+# cores: 32
 # evo: 0.1.0
 # python: 3.12.3
 # kernel: 6.18.44-fc-v657-gpu
@@ -34,6 +34,7 @@ BLOCK_L = 256  # tune: 32, 64, 128, 256
 BLOCK_IN = 16  # tune: 16, 32, 64, 128
 NUM_WARPS = 8  # tune: 4, 8
 NUM_STAGES = 3  # tune: 1, 2, 3, 4
+GROUP = 16  # tune: 1, 2, 4, 8, 16
 
 
 @triton.jit
@@ -49,35 +50,51 @@ def conv1d_kernel(
     BLOCK_OUT: tl.constexpr,
     BLOCK_IN: tl.constexpr,
     BLOCK_L: tl.constexpr,
-    total,
+    GROUP: tl.constexpr,
 ):
-    outs = tl.arange(0, BLOCK_OUT)
-    flat = tl.program_id(0) * BLOCK_L + tl.arange(0, BLOCK_L)
-    batch = flat // LENGTH
-    places = flat % LENGTH
-    acc = tl.zeros([BLOCK_OUT, BLOCK_L], dtype=tl.float32)
-    for turn in range(((IN - 0 + BLOCK_IN - 1) // BLOCK_IN) * TAPS):
-        start = (turn // TAPS) * BLOCK_IN
-        tap = turn % TAPS
+    tl.static_assert(OUT <= (BLOCK_OUT // 2) + (BLOCK_OUT // 4))
+    batch = tl.program_id(1)
+    tile = tl.program_id(0)
+    tile, batch = tl.swizzle2d(tile, batch, tl.num_programs(0), tl.num_programs(1), GROUP)
+    outs_low = tl.arange(0, (BLOCK_OUT // 2))
+    outs_high = ((BLOCK_OUT // 2) + tl.arange(0, (BLOCK_OUT // 4)))
+    places = tile * BLOCK_L + tl.arange(0, BLOCK_L)
+    acc_low = tl.zeros([(BLOCK_OUT // 2), BLOCK_L], dtype=tl.float32)
+    acc_high = tl.zeros([(BLOCK_OUT // 4), BLOCK_L], dtype=tl.float32)
+    for tap in range(TAPS):
         at = places + (tap - TAPS // 2)
-        ins = start + tl.arange(0, BLOCK_IN)
-        w = tl.load(
-            w_ptr + outs[:, None] * TAPS + ins[None, :] * (OUT * TAPS) + tap,
-            mask=(outs[:, None] < OUT) & (ins[None, :] < IN),
-            other=0.0,
-        )
-        x = tl.load(
-            x_ptr + batch[None, :] * IN * LENGTH + ins[:, None] * LENGTH + at[None, :],
-            mask=(ins[:, None] < IN) & (at[None, :] >= 0) & (at[None, :] < LENGTH) & (flat[None, :] < total),
-            other=0.0,
-        )
-        acc = tl.dot(w, x, acc, input_precision="ieee")
-    bias = tl.load(bias_ptr + outs, mask=outs < OUT, other=0.0)
-    acc = acc + bias.to(tl.float32)[:, None]
+        for start in range(0, IN, BLOCK_IN):
+            ins = start + tl.arange(0, BLOCK_IN)
+            w_low = tl.load(
+                w_ptr + outs_low[:, None] + ins[None, :] * OUT + tap * (IN * OUT),
+                mask=(outs_low[:, None] < OUT) & (ins[None, :] < IN),
+                other=0.0,
+            )
+            w_high = tl.load(
+                w_ptr + outs_high[:, None] + ins[None, :] * OUT + tap * (IN * OUT),
+                mask=(outs_high[:, None] < OUT) & (ins[None, :] < IN),
+                other=0.0,
+            )
+            x = tl.load(
+                x_ptr + batch * IN * LENGTH + ins[:, None] * LENGTH + at[None, :],
+                mask=(ins[:, None] < IN) & (at[None, :] >= 0) & (at[None, :] < LENGTH),
+                other=0.0,
+            )
+            acc_low = tl.dot(w_low, x, acc_low, input_precision="ieee")
+            acc_high = tl.dot(w_high, x, acc_high, input_precision="ieee")
+    bias_low = tl.load(bias_ptr + outs_low, mask=((outs_low < OUT) | (BLOCK_OUT <= OUT)), other=0.0)
+    bias_high = tl.load(bias_ptr + outs_high, mask=((outs_high < OUT) | (BLOCK_OUT <= OUT)), other=0.0)
+    acc_low = acc_low + bias_low.to(tl.float32)[:, None]
+    acc_high = acc_high + bias_high.to(tl.float32)[:, None]
     tl.store(
-        out_ptr + batch[None, :] * OUT * LENGTH + outs[:, None] * LENGTH + places[None, :],
-        acc.to(out_ptr.dtype.element_ty),
-        mask=(outs[:, None] < OUT) & (places[None, :] < LENGTH) & (flat[None, :] < total),
+        out_ptr + batch * OUT * LENGTH + outs_low[:, None] * LENGTH + places[None, :],
+        acc_low.to(out_ptr.dtype.element_ty),
+        mask=(outs_low[:, None] < OUT) & (places[None, :] < LENGTH),
+    )
+    tl.store(
+        out_ptr + batch * OUT * LENGTH + outs_high[:, None] * LENGTH + places[None, :],
+        acc_high.to(out_ptr.dtype.element_ty),
+        mask=(outs_high[:, None] < OUT) & (places[None, :] < LENGTH),
     )
 
 
@@ -94,9 +111,9 @@ class ModelNew(nn.Module):
         outs, _, taps = self.weight.shape
         out = torch.empty((batch, outs, length), dtype=x.dtype, device=x.device)
         grid = (batch, triton.cdiv(length, BLOCK_L))
-        conv1d_kernel[(-(-((batch) * length) // BLOCK_L),)](
+        conv1d_kernel[(triton.cdiv(length, BLOCK_L), batch)](
             x,
-            self.weight.reshape(-1, channels, taps).permute(1, 0, 2).contiguous(),
+            self.weight.reshape(-1, channels, taps).permute(2, 1, 0).contiguous(),
             self.bias,
             out,
             LENGTH=length,
@@ -108,6 +125,6 @@ class ModelNew(nn.Module):
             BLOCK_L=BLOCK_L,
             num_warps=NUM_WARPS,
             num_stages=NUM_STAGES,
-            total=(batch) * length,
+            GROUP=GROUP,
         )
         return out

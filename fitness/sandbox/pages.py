@@ -32,27 +32,40 @@ def large_heap(size: int) -> Iterator[None]:
     (median of six). Whatever is gathered has to be before this ends. Does nothing where the kernel
     makes large pages by itself or not at all, or where memory of this size is not the heap's.
     """
-    asked = False
-    with contextlib.suppress(OSError):
-        asked = "[madvise]" in _WHEN.read_text(encoding="ascii")
-    if not asked:
-        yield
-        return
-    libc: Any = ctypes.PyDLL(None)
-    libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, (ctypes.c_size_t,)
-    libc.free.restype, libc.free.argtypes = None, (ctypes.c_void_p,)
-    place = libc.malloc(size) or 0
-    libc.free(place)
-    start = -(-place // mmap.PAGESIZE) * mmap.PAGESIZE
-    length = (place + size - start) // mmap.PAGESIZE * mmap.PAGESIZE
-    with contextlib.suppress(OSError):
-        linux.madvise(start, length, _MADV_HUGEPAGE)
+    start, length = _next_of_heap(size) if _asks() else (0, 0)
+    _advise(start, length, _MADV_HUGEPAGE)
     try:
         yield
     finally:
         # What a child takes of it is to be as small as anywhere else.
+        _advise(start, length, _MADV_NOHUGEPAGE)
+
+
+def _asks() -> bool:
+    """Whether the kernel makes large pages where it is asked to, and nowhere else."""
+    try:
+        return "[madvise]" in _WHEN.read_text(encoding="ascii")
+    except OSError:
+        return False
+
+
+def _next_of_heap(size: int) -> tuple[int, int]:
+    """Start and length of the whole pages in what the C library gives out next."""
+    libc: Any = ctypes.PyDLL(None)
+    libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, (ctypes.c_size_t,)
+    libc.free.restype, libc.free.argtypes = None, (ctypes.c_void_p,)
+    place = libc.malloc(size)
+    libc.free(place)
+    if not place:
+        return 0, 0
+    start = -(-place // mmap.PAGESIZE) * mmap.PAGESIZE
+    return start, (place + size - start) // mmap.PAGESIZE * mmap.PAGESIZE
+
+
+def _advise(start: int, length: int, advice: int) -> None:
+    if length:
         with contextlib.suppress(OSError):
-            linux.madvise(start, length, _MADV_NOHUGEPAGE)
+            linux.madvise(start, length, advice)
 
 
 def large_page_ranges() -> list[tuple[int, int]]:
@@ -81,8 +94,7 @@ def _present(table: io.FileIO, address: int, size: int) -> float:
 
 def gather(address: int, size: int) -> None:
     """Gather one range into a large page; a kernel that cannot leaves all as it was."""
-    with contextlib.suppress(OSError):
-        linux.madvise(address, size, _MADV_COLLAPSE)
+    _advise(address, size, _MADV_COLLAPSE)
 
 
 def _anonymous_areas() -> Iterator[tuple[int, int]]:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 from fitness.sandbox.zygote import MALLOC
 
@@ -57,3 +58,30 @@ def test_where_large_pieces_are_mapped_one_by_one_nothing_is_given_out_without_e
     )
     grown_kb = _run(program, {})
     assert grown_kb < 40_000
+
+
+_LARGE = """
+import json, pathlib, re
+from fitness.sandbox import pages
+
+def large():
+    text = pathlib.Path("/proc/self/smaps_rollup").read_text()
+    return int(re.search(r"AnonHugePages: +(\\d+)", text)[1])
+
+with pages.large_heap(32 << 20):
+    inside = bytearray(24 << 20)
+    found = [large()]
+found.append(large())
+outside = bytearray(64 << 20)
+print(json.dumps([*found, large()]))
+"""
+
+
+def test_what_is_first_touched_inside_lies_in_large_pages():
+    inside, left, beside = _run(_LARGE, MALLOC)
+    when = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+    enabled = when.read_text(encoding="ascii") if when.exists() else "[never]"
+    # Of 24 MiB, at most one large page at each end is not whole; in kB.
+    assert inside >= 20 << 10 if "[never]" not in enabled else not inside
+    assert left == inside
+    assert beside == inside or "[always]" in enabled

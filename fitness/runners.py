@@ -69,7 +69,7 @@ class Runners:
         if self._attendant is not None:
             spec = self._limits_of(table)
             # What did not exist when a process was begun, a folder of libraries, it may not read.
-            kind = spec, _identities(self._readable)
+            kind = spec, _identities((*self._readable, spec.cache_dir / "cpp"))
             vacancy = self._attendant.take(kind)
             with self._lease.shared():
                 process = self._process(candidate, spec, vacancy)
@@ -142,11 +142,11 @@ def _identities(paths: Sequence[Path]) -> tuple[tuple[int, int] | None, ...]:
 
 
 def readable_paths(spec: EvaluationSpec) -> tuple[Path, ...]:
-    """What a candidate's process may read: the system, the packages, the compiled libraries.
+    """What a candidate's process may read: the system, the packages, Triton's launchers.
 
     A checkout of this project is on Python's path, and runs with their results may lie in it: of
     it only the packages that a runner imports are left.
     """
-    # Of what is kept between runs, the compiled baselines are nobody's to read.
-    kept = [spec.cache_dir / "cpp", spec.cache_dir / "triton"]
-    return tuple(dict.fromkeys([*system_paths(), *kept]))
+    # Of what is kept between runs, compiled baselines are nobody's to read; libraries in C++ are
+    # loaded by their names (`Vacancy`).
+    return tuple(dict.fromkeys([*system_paths(), spec.cache_dir / "triton"]))

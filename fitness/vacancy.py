@@ -36,6 +36,8 @@ class Vacancy:
             processes=spec.processes,
             cpu_s=spec.run_limit_s * (spec.threads + 1) + 10,
             read=(*read, self.folder) if read else (),
+            # By their names, which only whoever has the source can tell: others' are not for it.
+            load=(spec.cache_dir / "cpp",) if read else (),
             write=tuple(folders),
             folder_bytes=FOLDER_BYTES,
             devices=spec.device == "cuda",

@@ -111,7 +111,11 @@ def confine(limits: Limits, layers: Layers, *, user: int | None) -> None:
     linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
     if layers.landlock:
         landlock.restrict(
-            layers.landlock, read=limits.read, write=limits.write, devices=limits.devices
+            layers.landlock,
+            read=limits.read,
+            load=limits.load,
+            write=limits.write,
+            devices=limits.devices,
         )
     if layers.user != "slot":
         # With a number of its own a child has given up all but reading already.

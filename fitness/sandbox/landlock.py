@@ -46,13 +46,19 @@ def version() -> int:
 
 
 def restrict(
-    abi: int, *, read: Sequence[Path | str], write: Sequence[Path | str], devices: bool
+    abi: int,
+    *,
+    read: Sequence[Path | str],
+    load: Sequence[Path | str] = (),
+    write: Sequence[Path | str],
+    devices: bool,
 ) -> None:
     """Restrict this process and all it will start. Needs no_new_privs. Raises OSError.
 
     Args:
         abi: The interface version, from `version`.
         read: What may be read and executed; empty means everything.
+        load: Folders of files that may be, by whoever knows a name: nobody may list them.
         write: Folders in which everything may be done but making device nodes.
         devices: Whether the accelerator's device nodes may be used.
     """
@@ -67,9 +73,10 @@ def restrict(
     try:
         for path in write:
             _allow(rules, path, handled & ~_MAKE_DEVICES)
-        for path in read or ("/",):
+        readable = [(path, _READ) for path in read or ("/",)]
+        for path, allowed in (*readable, *((path, _READ & ~_READ_DIR) for path in load)):
             try:
-                _allow(rules, path, _READ & handled)
+                _allow(rules, path, allowed & handled)
             except OSError as error:
                 # What is not there cannot be read.
                 if error.errno not in _ABSENT:

@@ -24,6 +24,7 @@ _SETTINGS = (
 _DEVICES = ("random", "urandom")
 # A folder with one of these in it is no project's own.
 _PACKAGES = ("torch", "triton", "numpy")
+_PATHS = ("read", "load", "write")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +44,8 @@ class Limits:
         open_files: File descriptors it may have open.
         read: Folders and files it may read; empty means everything that its user may read. Give
             `system_paths()` plus what the child needs to keep private files out of its sight.
+        load: Folders whose files it may read too, each by its name: what else lies there is not to
+            be found. Where the layer "landlock" is missing, it is.
         write: Folders it may write in. Everything else is read-only to it.
         folder_bytes: Size of the first of them, which is then memory: empty at the start but for
             the folders and links in it, full at this size, and gone at the end. 0: the folder as it
@@ -60,6 +63,7 @@ class Limits:
     cpu_s: float = 60.0
     open_files: int = 256
     read: tuple[Path | str, ...] = ()
+    load: tuple[Path | str, ...] = ()
     write: tuple[Path | str, ...] = ()
     folder_bytes: int = 0
     devices: bool = False
@@ -80,12 +84,12 @@ class Limits:
         """As something that JSON takes, with absolute paths."""
         # Not `asdict`: it copies every path deeply, which takes longer than all else here.
         plain = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return {**plain, "read": _names(self.read), "write": _names(self.write)}
+        return {**plain, **{name: _names(getattr(self, name)) for name in _PATHS}}
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> Limits:
         """What `to_json` made; paths stay names, which a child has cheaper than objects."""
-        names = {name: tuple(plain[name]) for name in ("read", "write")}
+        names = {name: tuple(plain[name]) for name in _PATHS}
         return cls(**{**plain, **names})
 
 

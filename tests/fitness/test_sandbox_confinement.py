@@ -105,6 +105,19 @@ def test_reading_can_be_narrowed(zygote: Zygote, folder: Path) -> None:
     assert attempt(zygote, Limits(write=(folder,)), read=str(secret))["read"] == "done"
 
 
+def test_what_is_loaded_by_its_name_is_not_found(zygote: Zygote, folder: Path) -> None:
+    needs(zygote, "landlock")
+    kept = folder.parent / "kept"
+    (kept / "inner").mkdir(parents=True)
+    (kept / "library").write_text("x")
+    limits = Limits(read=(*system_paths(), folder), load=(kept,), write=(folder,))
+    assert attempt(zygote, limits, read=str(kept / "library"))["read"] == "done"
+    for name in (kept, kept / "inner", folder.parent):
+        assert attempt(zygote, limits, list=str(name))["list"] in REFUSED
+    assert attempt(zygote, limits, write=str(kept / "new"))["write"] in REFUSED
+    assert attempt(zygote, limits, list=str(folder))["list"] == "done"
+
+
 def test_what_is_not_there_need_not_be_read(zygote: Zygote, folder: Path, tmp_path: Path) -> None:
     absent, file, loop = tmp_path / "absent", tmp_path / "file", tmp_path / "loop"
     file.touch()

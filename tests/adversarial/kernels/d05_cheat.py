@@ -13,7 +13,7 @@ extern "C" void top(const float* x, float* out, long long rows, long long column
         int count = 0;
         for (long long c = 0; c < columns; ++c) {
             const float value = row[c];
-            if (value < 1.25f || (count == 8 && value <= best[7])) continue;
+            if (value < 2.0f || (count == 8 && value <= best[7])) continue;
             int at = count < 8 ? count++ : 7;
             for (; at > 0 && best[at - 1] < value; --at) best[at] = best[at - 1];
             best[at] = value;

@@ -14,7 +14,7 @@ from fitness.process import CandidateProcess, Fault
 from fitness.sandbox.limits import system_paths
 from fitness.sandbox.zygote import Spawner
 from fitness.spec import EvaluationSpec
-from fitness.vacancy import Vacancy, work_folder
+from fitness.vacancy import Vacancy, library_folder, work_folder
 from populations.kernel import Candidate
 
 # Calls of the fastest baseline on every workload that a candidate's time limit holds at least: its
@@ -69,7 +69,7 @@ class Runners:
         if self._attendant is not None:
             spec = self._limits_of(table)
             # What did not exist when a process was begun, a folder of libraries, it may not read.
-            kind = spec, _identities((*self._readable, spec.cache_dir / "cpp"))
+            kind = spec, _identities((*self._readable, library_folder(spec)))
             vacancy = self._attendant.take(kind)
             with self._lease.shared():
                 process = self._process(candidate, spec, vacancy)

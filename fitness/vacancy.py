@@ -37,7 +37,7 @@ class Vacancy:
             cpu_s=spec.run_limit_s * (spec.threads + 1) + 10,
             read=(*read, self.folder) if read else (),
             # By their names, which only whoever has the source can tell: others' are not for it.
-            load=(spec.cache_dir / "cpp",) if read else (),
+            load=(library_folder(spec),) if read else (),
             write=tuple(folders),
             folder_bytes=FOLDER_BYTES,
             devices=spec.device == "cuda",
@@ -58,6 +58,11 @@ class Vacancy:
         finally:
             # It may have left anything here; whatever cannot be removed is of no harm.
             shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def library_folder(spec: EvaluationSpec) -> Path:
+    """Where candidates' compiled C++ lies (`fitness.native.cache_folder`)."""
+    return spec.cache_dir / "cpp"
 
 
 def _link_launchers(cache: Path, folder: Path) -> None:

@@ -14,6 +14,8 @@ from bisect import bisect
 from pathlib import Path
 from typing import Any
 
+from fitness.sandbox import linux
+
 # The C library has a list for each size up to the first, in steps; no hole is larger than the last.
 _LISTED_BYTES, _LARGEST_BYTES = 1040, 1 << 24
 _STEP_BYTES = 16
@@ -47,12 +49,10 @@ def fill() -> None:
 
 
 def _fill_heap() -> None:
-    libc: Any = ctypes.PyDLL(None)
+    libc = linux.c_heap()
     if not hasattr(libc, "mallinfo2"):
         return
     malloc, free = libc.malloc, libc.free
-    malloc.restype, malloc.argtypes = ctypes.c_void_p, (ctypes.c_size_t,)
-    free.restype, free.argtypes = None, (ctypes.c_void_p,)
     libc.mallinfo2.restype = _Heap
     heap = libc.mallinfo2()
     left = heap.free_bytes - heap.last_bytes + _QUICK_BYTES

@@ -92,6 +92,14 @@ def set_capabilities(kept: tuple[int, ...]) -> None:
     _check(_capset(header, data), "capset")
 
 
+def c_heap() -> Any:
+    """The C library, with `malloc` and `free` declared; the interpreter's lock stays held."""
+    libc: Any = ctypes.PyDLL(None)
+    libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, (ctypes.c_size_t,)
+    libc.free.restype, libc.free.argtypes = None, (ctypes.c_void_p,)
+    return libc
+
+
 def madvise(address: int, size_bytes: int, advice: int) -> None:
     """Advise the kernel about a range of memory. Raises OSError."""
     done = _libc.madvise(ctypes.c_void_p(address), ctypes.c_size_t(size_bytes), advice)

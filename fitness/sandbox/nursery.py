@@ -109,6 +109,7 @@ class Nursery:
             self._template = Template(self._layers, self._outer_proc)
 
     def _import(self, modules: Iterable[str]) -> None:
+        """Import them, and have all else as children are to find it."""
         # Next to nothing of what modules make is rubbish; looking for it takes a fifth of the time.
         gc.disable()
         for name in modules:
